@@ -1,0 +1,118 @@
+/* Data sets on disk and the way of samples into a training step.
+ * In: HDF5 shards written by `anlage pack`. Out: batches of float32 fields in a seeded order, prefetched by threads.
+ * A sample's place in the order is a bijection of its number (no stored permutation): resumable at any step. */
+#ifndef ANLAGE_DATASET_H
+#define ANLAGE_DATASET_H
+
+#include <anlage/diagnostic.h>
+#include <anlage/status.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* ---- reading images (TIFF, PNG, JPEG) ---- */
+typedef struct anl_image {
+    int width, height, channels; /* channels: 1 or 3 (alpha is dropped) */
+    int bits;                    /* 8 or 16: the depth of the source */
+    uint16_t *pixels;            /* [height][width][channels], as stored (8-bit values are 0..255); owned, free() */
+} anl_image;
+/* Reads by content, not by name. Fails with a diagnostic that names file and reason; never invents pixels. */
+anl_status anl_image_read(const char *path, anl_image *out, anl_diagnostics *diagnostics);
+void anl_image_free(anl_image *image);
+
+/* ---- a shard set as a data set ---- */
+/* One field of a sample as the recipe declares it (see language.md, "Data and missing labels"). */
+typedef struct anl_field {
+    const char *name;    /* "image", or the label column(s): a field with an axis of size n > 1 reads columns of that group */
+    int rank;            /* without batch */
+    const char *axis[8]; /* names in declared order: e.g. channel, y, x  or  class */
+    int size[8];
+    double missing;      /* a label equal to this (or empty in labels.csv) is missing: 0 is written and the mask is 0 */
+    bool has_missing;
+    bool has_mask;       /* a second array [batch, axes] of 0/1 float32 follows */
+    const char *column;  /* for labels: name of a column, a comma-separated list of columns, or NULL: a column (or columns `name.*`) called like the field */
+    anl_span span;       /* where the spec declares it */
+} anl_field;
+
+typedef struct anl_dataset anl_dataset;
+typedef struct anl_dataset_options {
+    const char *pattern;       /* glob of shards, relative to folder or absolute */
+    const char *folder;        /* what relative patterns start from; NULL: the current folder */
+    anl_span span;             /* where the spec says so */
+    double label_fraction;     /* 1: all labels known; less: this share of patients (or samples) keeps its labels */
+    bool label_by_patient;
+    bool drop_unlabelled;      /* true: samples whose labels were dropped are left out of the set (supervised on few labels) */
+    uint64_t seed;             /* of the label subset */
+} anl_dataset_options;
+
+/* Opens all shards that match and checks that each field can be had from every one of them. Constant memory per shard. */
+anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field *fields, int field_count,
+                            anl_diagnostics *diagnostics, anl_dataset **out);
+void anl_dataset_free(anl_dataset **dataset);
+int64_t anl_dataset_count(const anl_dataset *dataset);
+/* Patient of sample i as a stable small integer (samples without one: unique), for intervals by patient. */
+int64_t anl_dataset_patient(anl_dataset *dataset, int64_t sample);
+/* Names of the columns behind a label field, e.g. for a table of AUC per label. */
+const char *anl_dataset_column(const anl_dataset *dataset, int field, int index);
+/* Reads one sample of one field: values [axes in declared order] float32 and, where the field has one, mask. Images: stored integer times
+ * the shard's scale (1/255 or 1/65535 unless the shard says otherwise), fitted to the declared size (centre crop/zero pad is an error: a
+ * shard of other size is resampled by area when shrinking, bilinear when growing). Thread-safe. */
+anl_status anl_dataset_read(anl_dataset *dataset, int64_t sample, int field, float *values, float *mask, anl_diagnostics *diagnostics);
+
+/* ---- order ---- */
+/* Bijection of 0..count-1 onto itself, keyed; O(1), no memory: a Feistel network over the next power of four with cycle walking. */
+int64_t anl_order(int64_t index, int64_t count, uint64_t key);
+
+/* ---- loader: threads fill batches ahead of the step that uses them ---- */
+typedef struct anl_loader anl_loader;
+typedef struct anl_batch {
+    int64_t step;
+    float **values;     /* per field: [batch, axes in declared order] */
+    float **masks;      /* per field: the same shape, or NULL */
+    int64_t *samples;   /* [batch]: dataset index of each sample */
+    int valid;          /* real samples; the rest of the last batch of an ordered pass repeats the last one */
+} anl_batch;
+typedef struct anl_loader_options {
+    int batch;
+    uint64_t seed;
+    int64_t first_step; /* resume here */
+    bool ordered;       /* evaluation: samples 0.. in order, last batch padded; false: seeded order per epoch, last part batch dropped */
+    int ahead;          /* batches decoded ahead; 0: 4 */
+    int threads;        /* 0: 1 */
+} anl_loader_options;
+anl_status anl_loader_new(anl_dataset *dataset, const anl_loader_options *options, anl_diagnostics *diagnostics, anl_loader **out);
+void anl_loader_free(anl_loader **loader);
+/* The next batch; waits for it. The batch is lent until the next call. In an ordered pass *batch is NULL after the last one.
+ * An unreadable sample is an error here (shards were checked when packed), never a silent replacement. */
+anl_status anl_loader_next(anl_loader *loader, const anl_batch **batch, anl_diagnostics *diagnostics);
+double anl_loader_waited(const anl_loader *loader); /* seconds spent waiting in anl_loader_next so far */
+
+/* ---- packing ---- */
+typedef struct anl_pack_options {
+    const char *const *inputs; /* folders and files */
+    int input_count;
+    const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder) */
+    const char *out;           /* folder */
+    int size;                  /* pixels: images are resampled to size x size (area average when shrinking), aspect kept by centred zero padding */
+    int channels;              /* 1 or 3 */
+    double fraction_valid, fraction_test; /* e.g. 0.15, 0.15 */
+    uint64_t seed;
+    int shard_samples;         /* 0: 1024 */
+    const char *patient;       /* name of the patient column; NULL: "patient" where there is one */
+    int threads;               /* 0: cores */
+    void (*progress)(void *context, int64_t done, int64_t total);
+    void *context;
+    bool (*stop)(void *context);
+} anl_pack_options;
+typedef struct anl_pack_report {
+    int64_t images, packed, skipped;
+    int64_t train, valid, test;       /* samples */
+    int64_t patients;                 /* 0: no patient column */
+    int shards;
+} anl_pack_report;
+/* Writes OUT/train-00000.h5 …, valid-…, test-…, and OUT/manifest.json. Unreadable images become warnings A0807 and are counted. */
+anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, anl_diagnostics *diagnostics);
+/* What a shard holds, as text for people. */
+anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics);
+
+#endif

@@ -1,0 +1,100 @@
+/* Every diagnostic code, once. Stable: a code is never reused. X(number, severity, name) */
+#ifndef ANLAGE_DIAGNOSTIC_CODES_H
+#define ANLAGE_DIAGNOSTIC_CODES_H
+
+#define ANL_DIAGNOSTIC_CODES(X)                                                                                        \
+    /* 01 text */                                                                                                      \
+    X(101, ERROR, yaml_syntax)                                                                                         \
+    X(102, ERROR, duplicate_key)                                                                                       \
+    X(103, ERROR, invalid_utf8)                                                                                        \
+    X(104, ERROR, empty_file)                                                                                          \
+    X(105, ERROR, too_deep)                                                                                            \
+    X(106, ERROR, alias_limit)                                                                                         \
+    X(107, ERROR, expression_syntax)                                                                                   \
+    X(108, ERROR, unquoted_expression)                                                                                 \
+    X(109, ERROR, file_unreadable)                                                                                     \
+    X(110, ERROR, import_missing)                                                                                      \
+    X(111, ERROR, import_loop)                                                                                         \
+    X(112, ERROR, language_version)                                                                                    \
+    /* 02 names */                                                                                                     \
+    X(201, ERROR, unknown_key)                                                                                         \
+    X(202, ERROR, unknown_name)                                                                                        \
+    X(203, ERROR, unknown_function)                                                                                    \
+    X(204, ERROR, unknown_argument)                                                                                    \
+    X(205, ERROR, missing_argument)                                                                                    \
+    X(206, ERROR, unknown_param)                                                                                       \
+    X(207, ERROR, unknown_axis)                                                                                        \
+    X(208, ERROR, unknown_member)                                                                                      \
+    X(209, ERROR, duplicate_name)                                                                                      \
+    X(210, ERROR, missing_key)                                                                                         \
+    X(211, ERROR, glob_matches_nothing)                                                                                \
+    X(212, ERROR, name_needed)                                                                                         \
+    X(213, WARNING, unused_name)                                                                                       \
+    /* 03 types, units, ranges */                                                                                      \
+    X(301, ERROR, type_mismatch)                                                                                       \
+    X(302, ERROR, out_of_range)                                                                                        \
+    X(303, ERROR, bad_unit)                                                                                            \
+    X(304, ERROR, not_static)                                                                                          \
+    X(305, ERROR, bad_number)                                                                                          \
+    /* 04 axes */                                                                                                      \
+    X(401, ERROR, axis_mismatch)                                                                                       \
+    X(402, ERROR, outer_product)                                                                                       \
+    X(403, ERROR, missing_over)                                                                                        \
+    X(404, ERROR, missing_axis)                                                                                        \
+    X(405, ERROR, duplicate_axis)                                                                                      \
+    X(406, ERROR, empty_result)                                                                                        \
+    X(407, ERROR, loss_has_axes)                                                                                       \
+    X(408, ERROR, too_many_axes)                                                                                       \
+    /* 05 graph */                                                                                                     \
+    X(501, ERROR, cycle)                                                                                               \
+    X(502, ERROR, missing_gradient)                                                                                    \
+    X(503, ERROR, weight_without_gradient)                                                                             \
+    X(504, ERROR, loss_without_weights)                                                                                \
+    X(505, ERROR, state_called_twice)                                                                                  \
+    X(506, WARNING, unused_node)                                                                                       \
+    X(507, ERROR, recursion)                                                                                           \
+    X(508, ERROR, random_in_wrong_place)                                                                               \
+    /* 06 program */                                                                                                   \
+    X(601, ERROR, program_limit)                                                                                       \
+    X(602, ERROR, program_invalid)                                                                                     \
+    /* 07 device */                                                                                                    \
+    X(701, ERROR, device_missing)                                                                                      \
+    X(702, ERROR, device_unfit)                                                                                        \
+    X(703, ERROR, device_call)                                                                                         \
+    X(704, ERROR, device_lost)                                                                                         \
+    X(705, ERROR, device_memory)                                                                                       \
+    X(706, ERROR, device_range)                                                                                        \
+    X(707, ERROR, shader_build)                                                                                        \
+    X(708, WARNING, device_cache)                                                                                      \
+    /* 08 data */                                                                                                      \
+    X(801, ERROR, image_unreadable)                                                                                    \
+    X(802, ERROR, labels_invalid)                                                                                      \
+    X(803, ERROR, shard_invalid)                                                                                       \
+    X(804, ERROR, shard_missing)                                                                                       \
+    X(805, ERROR, field_mismatch)                                                                                      \
+    X(806, ERROR, data_write)                                                                                          \
+    X(807, WARNING, image_skipped)                                                                                     \
+    X(808, ERROR, data_too_small)                                                                                      \
+    X(809, WARNING, image_pages)                                                                                       \
+    X(810, WARNING, duplicate_rows)                                                                                    \
+    X(811, WARNING, patients_unknown)                                                                                  \
+    /* 09 run */                                                                                                       \
+    X(901, ERROR, checkpoint_invalid)                                                                                  \
+    X(902, ERROR, checkpoint_mismatch)                                                                                 \
+    X(903, ERROR, checkpoint_write)                                                                                    \
+    X(904, ERROR, loss_not_finite)                                                                                     \
+    X(905, WARNING, loss_stuck)                                                                                        \
+    X(906, ERROR, run_folder)                                                                                          \
+    X(907, ERROR, feed_invalid)                                                                                        \
+    X(908, ERROR, fetch_unknown)                                                                                       \
+    X(909, WARNING, checkpoint_skipped)                                                                                \
+    X(910, ERROR, metric_invalid)                                                                                      \
+    X(911, ERROR, recipe_changed)
+
+enum {
+#define X(number, severity, name) ANL_A_##name = number,
+    ANL_DIAGNOSTIC_CODES(X)
+#undef X
+};
+
+#endif
