@@ -20,7 +20,7 @@ struct anl_syntax {
     anl_syntax_kind kind;
     anl_span span;
     bool quoted, block; /* scalars: quoted, or a block scalar; mappings and lists: block style (else flow) */
-    bool broken;        /* scalar: was reported already (an expression torn apart by YAML); nothing more is to be said of it */
+    bool broken;        /* was reported already (an expression torn apart by YAML); nothing more is to be said of it */
     const char *text;   /* scalar */
     const struct anl_source_file *source; /* scalar: the file and its bytes there, quotes included */
     size_t start, end;
