@@ -59,6 +59,6 @@ int anl_diagnostics_errors(const anl_diagnostics *list);
 int anl_diagnostics_warnings(const anl_diagnostics *list);
 /* file:line:col: error[A0123]: message, the source line, a caret, labels, notes and suggestion; sorted by file order and line. */
 void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour);
-const char *anl_code_name(anl_code code); /* "unknown-key" */
+const char *anl_code_name(anl_code code); /* "unknown_key" */
 
 #endif
