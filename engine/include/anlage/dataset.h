@@ -30,7 +30,9 @@ typedef struct anl_field {
     double missing;      /* a label equal to this (or empty in labels.csv) is missing: 0 is written and the mask is 0 */
     bool has_missing;
     bool has_mask;       /* a second array [batch, axes] of 0/1 float32 follows */
-    const char *column;  /* for labels: name of a column, a comma-separated list of columns, or NULL: a column (or columns `name.*`) called like the field */
+    /* For labels: name of a column, a comma-separated list of columns, or NULL: a column (or columns `name.*`) called like the field.
+     * A column of words is its code (0, 1, ... by sorted word) without axes, one-hot with an axis as long as its list of words. */
+    const char *column;
     anl_span span;       /* where the spec declares it */
 } anl_field;
 
@@ -50,9 +52,13 @@ anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field 
                             anl_diagnostics *diagnostics, anl_dataset **out);
 void anl_dataset_free(anl_dataset **dataset);
 int64_t anl_dataset_count(const anl_dataset *dataset);
-/* Patient of sample i as a stable small integer (samples without one: unique), for intervals by patient. */
+/* The fields as they were declared, in order; NULL beyond the last. */
+int anl_dataset_field_count(const anl_dataset *dataset);
+const anl_field *anl_dataset_field(const anl_dataset *dataset, int field);
+/* Patient of sample i as a stable small integer (samples without one: unique), for intervals by patient. The first call reads the
+ * patients of all shards (4 bytes per sample); -1 when that fails. The same name in two folders is two patients. */
 int64_t anl_dataset_patient(anl_dataset *dataset, int64_t sample);
-/* Names of the columns behind a label field, e.g. for a table of AUC per label. */
+/* Names of the columns behind a label field, e.g. for a table of AUC per label; the words, where a column of words is read one-hot. */
 const char *anl_dataset_column(const anl_dataset *dataset, int field, int index);
 /* Reads one sample of one field: values [axes in declared order] float32 and, where the field has one, mask. Images: stored integer times
  * the shard's scale (1/255 or 1/65535 unless the shard says otherwise), fitted to the declared size (centre crop/zero pad is an error: a
@@ -100,17 +106,23 @@ typedef struct anl_pack_options {
     int shard_samples;         /* 0: 1024 */
     const char *patient;       /* name of the patient column; NULL: "patient" where there is one */
     int threads;               /* 0: cores */
+    const char *stratify;      /* name of a label column whose values are spread evenly over the splits, or NULL */
+    const char *modality;      /* e.g. "ct", kept in the shards; NULL: a column `modality` with one value, else unknown */
+    bool overwrite;            /* replaces the pack in OUT; otherwise a folder with shards is refused */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;
     bool (*stop)(void *context);
 } anl_pack_options;
 typedef struct anl_pack_report {
     int64_t images, packed, skipped;
+    int bits;                         /* of the samples as stored */
     int64_t train, valid, test;       /* samples */
     int64_t patients;                 /* 0: no patient column */
     int shards;
 } anl_pack_report;
-/* Writes OUT/train-00000.h5 …, valid-…, test-…, and OUT/manifest.json. Unreadable images become warnings A0807 and are counted. */
+/* Writes OUT/train-00000.h5 …, valid-…, test-…, and OUT/manifest.json. Unreadable images become warnings A0807 and are counted.
+ * The same images, table and options give the same bytes, on any number of threads. With a table, its rows are the set; without,
+ * every image under the inputs is. Stopped or failed: what this call wrote is removed again; ANL_ERROR_STOPPED, _FILE, _FORMAT. */
 anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, anl_diagnostics *diagnostics);
 /* What a shard holds, as text for people. */
 anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics);

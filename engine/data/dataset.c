@@ -1,0 +1,922 @@
+/* A set of shards as a data set: which shards, which columns, and samples as float32 fields.
+ * In: a glob, the fields of a recipe. Out: values and masks of one field of one sample at a time, from any thread.
+ * Shards are opened when a sample needs them; a bounded number stays open. A shard closed costs its name and two numbers. */
+#include <anlage/dataset.h>
+#include <anlage/diagnostic_codes.h>
+
+#include <errno.h>
+#include <glob.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/folders.h"
+#include "data/manifest.h"
+#include "data/shard.h"
+
+/* Open shards; each costs a file descriptor and its label columns. */
+#define MOST_OPEN 64
+
+typedef struct field {
+    anl_field declared;   /* texts are in the data set's arena */
+    bool image;
+    int channel, y, x;    /* images: sizes; channel is 1 where the field has no such axis */
+    size_t stride_channel, stride_y, stride_x; /* in declared order */
+    size_t values;        /* per sample */
+    const char **columns; /* labels: columns in the shards */
+    int column_count;
+    bool one_hot;         /* one column of words; the axis runs over the words */
+    const char **words;   /* the words of a column of words (then column_count is 1) */
+    int word_count;
+} field;
+
+typedef struct shard_entry {
+    const char *path;
+    int64_t first; /* number of its first sample in the whole set */
+    int group;     /* folder: shards of one pack share columns and patients */
+    int handle;    /* index of its open handle, or -1 */
+} shard_entry;
+
+typedef struct handle {
+    int shard; /* -1: free */
+    uint64_t used;
+    anl_shard file;
+    double **columns; /* [sum of column_count over label fields][samples] */
+} handle;
+
+struct anl_dataset {
+    anl_arena *arena;
+    field *fields;
+    int field_count, total_columns;
+    shard_entry *shards;
+    int shard_count;
+    int64_t raw_count;    /* samples in the shards */
+    int64_t count;        /* samples in the set */
+    int64_t *kept;        /* set -> shards, where labels are dropped together with their samples; else NULL */
+    uint8_t *known_patient; /* with a label subset by patient: whether a patient keeps its labels */
+    int64_t known_samples;  /* with a label subset by sample: how many of the raw samples keep theirs; -1: all */
+    uint64_t label_key;
+    int32_t *patient_of;  /* [raw_count], loaded when asked for; -1: none */
+    int64_t patient_count;
+    anl_span span;
+    /* All below is under the HDF5 lock: whoever needs a handle needs the library next. */
+    handle handles[MOST_OPEN];
+    int most_open;
+    uint64_t clock;
+};
+
+/* ---- shards and handles ---- */
+
+static void close_handle(anl_dataset *d, handle *h)
+{
+    if (h->shard < 0)
+        return;
+    d->shards[h->shard].handle = -1;
+    for (int c = 0; c < d->total_columns; c++)
+        free(h->columns[c]);
+    free(h->columns);
+    h->columns = NULL;
+    anl_shard_close(&h->file);
+    h->shard = -1;
+}
+
+/* Whether the words of a column are those the field was opened with. */
+static bool same_words(const field *f, char **words, size_t count)
+{
+    if (!words || !f->words)
+        return !words && !f->words;
+    if ((int)count != f->word_count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i], f->words[i]) != 0)
+            return false;
+    return true;
+}
+
+static anl_status check_image(const field *f, const anl_shard *shard, char *reason)
+{
+    if (f->channel != shard->channels) {
+        snprintf(reason, ANL_REASON_SIZE, "its images have %d channel%s, but `%s` declares %d; pack with --channels %d, or declare %d",
+                 shard->channels, shard->channels == 1 ? "" : "s", f->declared.name, f->channel, f->channel, shard->channels);
+        return ANL_ERROR_SPEC;
+    }
+    if ((int64_t)f->y * shard->width != (int64_t)f->x * shard->height) {
+        snprintf(reason, ANL_REASON_SIZE, "its images are %d x %d (y, x), and %d x %d has another shape; nothing is cropped or stretched",
+                 shard->height, shard->width, f->y, f->x);
+        return ANL_ERROR_SPEC;
+    }
+    return ANL_OK;
+}
+
+/* Opens a shard's file and reads what the fields need. Under the lock. */
+static anl_status open_handle(anl_dataset *d, int s, int64_t expected, handle *h, char *reason)
+{
+    anl_status status = anl_shard_open(d->shards[s].path, &h->file, reason);
+    if (status != ANL_OK)
+        return status;
+    h->columns = calloc((size_t)d->total_columns + 1, sizeof *h->columns);
+    if (!h->columns) {
+        snprintf(reason, ANL_REASON_SIZE, "no memory for its labels");
+        status = ANL_ERROR_MEMORY;
+    }
+    if (status == ANL_OK && expected >= 0 && h->file.count != expected) {
+        snprintf(reason, ANL_REASON_SIZE, "it holds %lld samples where its manifest says %lld; it was changed after packing",
+                 (long long)h->file.count, (long long)expected);
+        status = ANL_ERROR_FORMAT;
+    }
+    int at = 0;
+    for (int f = 0; f < d->field_count && status == ANL_OK; f++) {
+        const field *field = &d->fields[f];
+        if (field->image)
+            status = check_image(field, &h->file, reason);
+        for (int c = 0; c < field->column_count && status == ANL_OK; c++, at++) {
+            char **words;
+            size_t word_count;
+            status = anl_shard_labels(&h->file, field->columns[c], &h->columns[at], &words, &word_count, reason);
+            if (status == ANL_OK && !same_words(field, words, word_count)) {
+                snprintf(reason, ANL_REASON_SIZE, "its column `%.120s` has other words than the same column of the first shard",
+                         field->columns[c]);
+                status = ANL_ERROR_SPEC;
+            }
+            free(words);
+        }
+    }
+    if (status != ANL_OK) {
+        for (int c = 0; h->columns && c < d->total_columns; c++)
+            free(h->columns[c]);
+        free(h->columns);
+        h->columns = NULL;
+        anl_shard_close(&h->file);
+        return status;
+    }
+    h->shard = s;
+    d->shards[s].handle = (int)(h - d->handles);
+    return ANL_OK;
+}
+
+static int64_t shard_samples(const anl_dataset *d, int s)
+{
+    return (s + 1 < d->shard_count ? d->shards[s + 1].first : d->raw_count) - d->shards[s].first;
+}
+
+/* The open handle of shard s; the one used longest ago makes room. Under the lock. */
+static anl_status get_handle(anl_dataset *d, int s, int64_t expected, handle **out, char *reason)
+{
+    handle *h = NULL;
+    if (d->shards[s].handle >= 0)
+        h = &d->handles[d->shards[s].handle];
+    else {
+        for (int i = 0; i < d->most_open; i++) {
+            handle *candidate = &d->handles[i];
+            if (candidate->shard < 0) {
+                h = candidate;
+                break;
+            }
+            if (!h || candidate->used < h->used)
+                h = candidate;
+        }
+        close_handle(d, h);
+        anl_status status = open_handle(d, s, expected, h, reason);
+        if (status != ANL_OK)
+            return status;
+    }
+    h->used = ++d->clock;
+    *out = h;
+    return ANL_OK;
+}
+
+static int find_shard(const anl_dataset *d, int64_t raw)
+{
+    int low = 0, high = d->shard_count - 1;
+    while (low < high) {
+        int middle = low + (high - low + 1) / 2;
+        if (d->shards[middle].first <= raw)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+/* ---- fields ---- */
+
+static bool axis_is(const anl_field *f, int axis, const char *name) { return strcmp(f->axis[axis], name) == 0; }
+
+static anl_status resolve_image(field *f, anl_diagnostics *diagnostics)
+{
+    f->image = true;
+    f->channel = 1;
+    size_t stride = 1;
+    for (int a = f->declared.rank - 1; a >= 0; a--) {
+        int size = f->declared.size[a];
+        if (axis_is(&f->declared, a, "channel")) {
+            f->channel = size;
+            f->stride_channel = stride;
+        } else if (axis_is(&f->declared, a, "y")) {
+            f->y = size;
+            f->stride_y = stride;
+        } else if (axis_is(&f->declared, a, "x")) {
+            f->x = size;
+            f->stride_x = stride;
+        } else {
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
+                         "field `%s` has the axis `%s`; an image from shards has channel, y and x", f->declared.name,
+                         f->declared.axis[a]);
+            return ANL_ERROR_SPEC;
+        }
+        stride *= (size_t)size;
+    }
+    return ANL_OK;
+}
+
+static void suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem, const char *word, const char **names, int count)
+{
+    const char *nearest = anl_nearest(word, names, count);
+    if (nearest)
+        anl_diagnostic_suggest(diagnostics, problem, "did you mean `%s`?", nearest);
+    if (count == 0) {
+        anl_diagnostic_note(diagnostics, problem, "the shards have no labels; pack with --labels labels.csv");
+        return;
+    }
+    anl_text list = {0};
+    for (int i = 0; i < count && i < 24; i++)
+        anl_text_printf(&list, "%s`%s`", i > 0 ? ", " : "", names[i]);
+    anl_diagnostic_note(diagnostics, problem, "the shards have the columns %s%s", list.data, count > 24 ? ", ..." : "");
+    anl_text_free(&list);
+}
+
+static bool has_name(const char *name, const char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Finds the columns behind a label field in a shard of the set. Under the lock. */
+static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shard, const char **names, int name_count,
+                                 anl_diagnostics *diagnostics, char *reason)
+{
+    const anl_field *declared = &f->declared;
+    int capacity = 0;
+    if (declared->rank > 1) {
+        anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "label field `%s` has %d axes; it can have one or none",
+                     declared->name, declared->rank);
+        return ANL_ERROR_SPEC;
+    }
+    int wanted = declared->rank == 1 ? declared->size[0] : 1;
+    if (declared->column) {
+        for (const char *at = declared->column; *at;) {
+            size_t length = strcspn(at, ",");
+            const char *from = at, *to = at + length;
+            at = *to ? to + 1 : to;
+            while (from < to && *from == ' ')
+                from++;
+            while (to > from && to[-1] == ' ')
+                to--;
+            if (to > from)
+                ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, from, (size_t)(to - from)));
+        }
+    } else if (has_name(declared->name, names, name_count))
+        ANL_PUSH(d->arena, f->columns, f->column_count, capacity, declared->name);
+    else {
+        size_t length = strlen(declared->name);
+        for (int i = 0; i < name_count; i++)
+            if (strncmp(names[i], declared->name, length) == 0 && names[i][length] == '.')
+                ANL_PUSH(d->arena, f->columns, f->column_count, capacity, names[i]);
+    }
+    if (f->column_count == 0) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                                               "no column for the field `%s` in %s", declared->name, d->shards[0].path);
+        suggest_column(diagnostics, problem, declared->name, names, name_count);
+        return ANL_ERROR_SPEC;
+    }
+    for (int c = 0; c < f->column_count; c++)
+        if (!has_name(f->columns[c], names, name_count)) {
+            anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                                                   "no column `%s` for the field `%s` in %s", f->columns[c], declared->name,
+                                                   d->shards[0].path);
+            suggest_column(diagnostics, problem, f->columns[c], names, name_count);
+            return ANL_ERROR_SPEC;
+        }
+    /* A column of words stands alone: as its code, or one-hot along an axis as long as its list of words. */
+    for (int c = 0; c < f->column_count; c++) {
+        double *values;
+        char **words;
+        size_t word_count;
+        anl_status status = anl_shard_labels(shard, f->columns[c], &values, &words, &word_count, reason);
+        if (status != ANL_OK) {
+            anl_diagnose(diagnostics, ANL_A_shard_invalid, declared->span, "%s: %s", d->shards[0].path, reason);
+            return status;
+        }
+        free(values);
+        if (words && f->column_count == 1) {
+            f->word_count = (int)word_count;
+            f->words = ANL_NEW_ARRAY(d->arena, const char *, word_count + 1);
+            for (size_t w = 0; w < word_count; w++)
+                f->words[w] = anl_arena_text(d->arena, words[w]);
+        } else if (words) {
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                         "column `%s` of the field `%s` holds words; among several columns all must hold numbers", f->columns[c],
+                         declared->name);
+            status = ANL_ERROR_SPEC;
+        }
+        free(words);
+        if (status != ANL_OK)
+            return status;
+    }
+    if (f->words && declared->rank == 1 && f->word_count == wanted)
+        f->one_hot = true;
+    else if (f->words && declared->rank == 1) {
+        anl_diagnostic *problem =
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` has %d along `%s`, but column `%s` has %d words",
+                         declared->name, wanted, declared->axis[0], f->columns[0], f->word_count);
+        for (int w = 0; w < f->word_count && w < 16; w++)
+            anl_diagnostic_note(diagnostics, problem, "word %d is `%s`", w, f->words[w]);
+        return ANL_ERROR_SPEC;
+    } else if (f->column_count != wanted) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                                               "field `%s` needs %d column%s, but %d %s given", declared->name, wanted,
+                                               wanted == 1 ? "" : "s", f->column_count, f->column_count == 1 ? "is" : "are");
+        suggest_column(diagnostics, problem, declared->name, names, name_count);
+        return ANL_ERROR_SPEC;
+    }
+    return ANL_OK;
+}
+
+static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count, anl_diagnostics *diagnostics)
+{
+    d->fields = ANL_NEW_ARRAY(d->arena, field, count + 1);
+    d->field_count = count;
+    anl_status status = ANL_OK;
+    for (int i = 0; i < count; i++) {
+        field *f = &d->fields[i];
+        f->declared = fields[i];
+        anl_field *to = &f->declared;
+        to->name = anl_arena_text(d->arena, fields[i].name);
+        to->column = fields[i].column ? anl_arena_text(d->arena, fields[i].column) : NULL;
+        if (to->span.file)
+            to->span.file = anl_arena_text(d->arena, to->span.file);
+        f->values = 1;
+        bool has_y = false, has_x = false;
+        if (to->rank < 0 || to->rank > 8) {
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, to->span, "field `%s` has %d axes", to->name, to->rank);
+            return ANL_ERROR_SPEC;
+        }
+        for (int a = 0; a < to->rank; a++) {
+            to->axis[a] = anl_arena_text(d->arena, fields[i].axis[a]);
+            has_y = has_y || strcmp(to->axis[a], "y") == 0;
+            has_x = has_x || strcmp(to->axis[a], "x") == 0;
+            if (to->size[a] < 1 || (int64_t)f->values * to->size[a] > INT32_MAX) {
+                anl_diagnose(diagnostics, ANL_A_field_mismatch, to->span, "axis `%s` of the field `%s` has the impossible size %d",
+                             to->axis[a], to->name, to->size[a]);
+                return ANL_ERROR_SPEC;
+            }
+            f->values *= (size_t)to->size[a];
+        }
+        if (has_y && has_x) {
+            anl_status one = resolve_image(f, diagnostics);
+            status = one == ANL_OK ? status : one;
+        } else if (strcmp(to->name, "image") == 0) {
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, to->span, "the field `image` needs the axes y and x");
+            status = ANL_ERROR_SPEC;
+        }
+    }
+    return status;
+}
+
+/* ---- opening ---- */
+
+static int by_path(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* The paths that match, sorted by bytes whatever the locale. */
+static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options, anl_diagnostics *diagnostics)
+{
+    anl_text pattern = {0};
+    if (options->pattern[0] != '/' && options->folder && options->folder[0]) {
+        for (const char *c = options->folder; *c; c++) { /* the folder is a name, not a pattern */
+            if (strchr("*?[]{}\\~", *c))
+                anl_text_add(&pattern, "\\");
+            anl_text_addn(&pattern, c, 1);
+        }
+        anl_text_add(&pattern, "/");
+    }
+    anl_text_add(&pattern, options->pattern);
+    glob_t found;
+    errno = 0;
+    int result = glob(pattern.data, GLOB_NOSORT | GLOB_BRACE, NULL, &found);
+    anl_status status = ANL_OK;
+    if (result != 0) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_shard_missing, options->span, "no shard matches %s%s%s",
+                                               pattern.data, result == GLOB_NOMATCH ? "" : ": ",
+                                               result == GLOB_NOMATCH ? "" : strerror(errno ? errno : EIO));
+        anl_diagnostic_note(diagnostics, problem, "shards are written by `anlage pack DIR --labels labels.csv --size N --out DIR`");
+        status = ANL_ERROR_FILE;
+    } else {
+        qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_path);
+        if (found.gl_pathc > INT32_MAX / 2)
+            status = ANL_ERROR_LIMIT;
+        else {
+            d->shard_count = (int)found.gl_pathc;
+            d->shards = ANL_NEW_ARRAY(d->arena, shard_entry, d->shard_count);
+            for (int i = 0; i < d->shard_count; i++)
+                d->shards[i] = (shard_entry){.path = anl_arena_text(d->arena, found.gl_pathv[i]), .handle = -1};
+        }
+    }
+    if (result != GLOB_NOSPACE)
+        globfree(&found);
+    anl_text_free(&pattern);
+    return status;
+}
+
+/* Opens the first shard and resolves the label columns. Under the lock. */
+static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
+{
+    char reason[ANL_REASON_SIZE];
+    anl_shard shard;
+    anl_status status = anl_shard_open(d->shards[0].path, &shard, reason);
+    if (status != ANL_OK) {
+        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "cannot read the shard %s: %s", d->shards[0].path, reason);
+        return status;
+    }
+    const char **names;
+    int name_count;
+    status = anl_shard_columns(&shard, d->arena, &names, &name_count, reason);
+    if (status != ANL_OK)
+        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "cannot read the shard %s: %s", d->shards[0].path, reason);
+    bool good = status == ANL_OK;
+    for (int f = 0; f < d->field_count && good; f++)
+        if (!d->fields[f].image) {
+            anl_status one = resolve_labels(d, &d->fields[f], &shard, names, name_count, diagnostics, reason);
+            if (one != ANL_OK)
+                status = one; /* go on: all fields are reported in one go */
+            d->total_columns += d->fields[f].column_count;
+        }
+    anl_shard_close(&shard);
+    return status;
+}
+
+/* Number of samples of every shard: from the manifest beside it where that knows a file of just this size, else by opening it.
+ * The first shard of every folder is opened in any case, and whatever is opened is checked against the fields. Under the lock. */
+static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
+{
+    char reason[ANL_REASON_SIZE];
+    anl_arena *arena = anl_arena_new(); /* manifests are needed only here */
+    anl_manifest_shard *manifest = NULL;
+    int manifest_count = 0, group = -1;
+    const char *folder = NULL;
+    anl_status status = ANL_OK;
+    int reported = 0;
+    for (int s = 0; s < d->shard_count && reported < 20; s++) {
+        shard_entry *entry = &d->shards[s];
+        const char *slash = strrchr(entry->path, '/');
+        size_t length = slash ? (size_t)(slash - entry->path) + 1 : 0;
+        bool new_folder = !folder || strlen(folder) != length || strncmp(folder, entry->path, length) != 0;
+        if (new_folder) {
+            folder = anl_arena_copy(arena, entry->path, length);
+            group++;
+            manifest_count = 0;
+            if (anl_manifest_read(arena, anl_arena_printf(arena, "%smanifest.json", folder), &manifest, &manifest_count) != ANL_OK)
+                manifest_count = 0;
+        }
+        entry->group = group;
+        entry->first = d->raw_count;
+        const anl_manifest_shard *known = anl_manifest_find(manifest, manifest_count, entry->path + length);
+        struct stat about;
+        if (known && (stat(entry->path, &about) != 0 || about.st_size != known->bytes))
+            known = NULL;
+        int64_t samples = known ? known->samples : -1;
+        if (new_folder || !known) {
+            handle *h;
+            anl_status one = get_handle(d, s, -1, &h, reason);
+            if (one != ANL_OK) {
+                anl_diagnose(diagnostics, one == ANL_ERROR_SPEC ? ANL_A_field_mismatch : ANL_A_shard_invalid, d->span,
+                             "cannot use the shard %s: %s", entry->path, reason);
+                status = status == ANL_OK ? one : status;
+                reported++;
+                continue;
+            }
+            samples = h->file.count;
+        }
+        d->raw_count += samples;
+    }
+    anl_arena_free(&arena);
+    return status;
+}
+
+/* ---- patients and the label subset ---- */
+
+typedef struct patient_table {
+    const char **names;
+    int *groups;
+    int32_t *slots; /* open addressing, -1: free */
+    int count, capacity, group_count, group_capacity;
+    size_t slot_count;
+} patient_table;
+
+static int32_t find_patient(anl_arena *arena, patient_table *t, const char *name, int group)
+{
+    if ((size_t)t->count * 2 >= t->slot_count) {
+        size_t slots = t->slot_count ? t->slot_count * 2 : 256;
+        int32_t *fresh = anl_malloc(sizeof *fresh * slots);
+        for (size_t i = 0; i < slots; i++)
+            fresh[i] = -1;
+        for (int p = 0; p < t->count; p++) {
+            size_t at = anl_hash_text(t->names[p], (uint64_t)t->groups[p]) & (slots - 1);
+            while (fresh[at] >= 0)
+                at = (at + 1) & (slots - 1);
+            fresh[at] = p;
+        }
+        free(t->slots);
+        t->slots = fresh;
+        t->slot_count = slots;
+    }
+    size_t at = anl_hash_text(name, (uint64_t)group) & (t->slot_count - 1);
+    for (; t->slots[at] >= 0; at = (at + 1) & (t->slot_count - 1)) {
+        int32_t p = t->slots[at];
+        if (t->groups[p] == group && strcmp(t->names[p], name) == 0)
+            return p;
+    }
+    t->slots[at] = t->count;
+    ANL_PUSH(arena, t->groups, t->group_count, t->group_capacity, group);
+    ANL_PUSH(arena, t->names, t->count, t->capacity, anl_arena_text(arena, name));
+    return t->count - 1;
+}
+
+/* Loads the patient of every sample: four bytes each, so only where intervals or label subsets by patient need them.
+ * The same name in two folders is two patients: packs number theirs apart. Under the lock. */
+static anl_status load_patients(anl_dataset *d, const char ***names_out, anl_arena *arena, char *reason, const char **where)
+{
+    int32_t *patient_of = malloc(sizeof *patient_of * (size_t)d->raw_count);
+    if (!patient_of) {
+        snprintf(reason, ANL_REASON_SIZE, "no memory for the patients of %lld samples", (long long)d->raw_count);
+        *where = d->shards[0].path;
+        return ANL_ERROR_MEMORY;
+    }
+    patient_table table = {0};
+    anl_status status = ANL_OK;
+    for (int s = 0; s < d->shard_count && status == ANL_OK; s++) {
+        handle *h;
+        int64_t *rows = NULL;
+        char **names = NULL;
+        size_t name_count = 0;
+        *where = d->shards[s].path;
+        status = get_handle(d, s, shard_samples(d, s), &h, reason);
+        if (status == ANL_OK)
+            status = anl_shard_patients(&h->file, &rows, &names, &name_count, reason);
+        if (status == ANL_OK) {
+            int32_t *global = anl_malloc(sizeof *global * (name_count + 1));
+            for (size_t i = 0; i < name_count; i++)
+                global[i] = find_patient(arena, &table, names[i], d->shards[s].group);
+            for (int64_t i = 0; i < h->file.count; i++)
+                patient_of[d->shards[s].first + i] = rows && rows[i] >= 0 ? global[rows[i]] : -1;
+            free(global);
+        }
+        free(rows);
+        free(names);
+    }
+    free(table.slots);
+    if (status != ANL_OK) {
+        free(patient_of);
+        return status;
+    }
+    d->patient_of = patient_of;
+    d->patient_count = table.count;
+    *names_out = table.names;
+    return ANL_OK;
+}
+
+static bool sample_known(const anl_dataset *d, int64_t raw)
+{
+    if (d->known_patient) {
+        int32_t p = d->patient_of[raw];
+        /* Samples without a patient draw alone, against the same share. */
+        if (p >= 0)
+            return d->known_patient[p];
+    }
+    return d->known_samples < 0 || anl_order(raw, d->raw_count, d->label_key) < d->known_samples;
+}
+
+typedef struct ranked {
+    uint64_t hash;
+    int patient;
+} ranked;
+
+static int by_hash(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : x->patient - y->patient;
+}
+
+static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *options, anl_diagnostics *diagnostics)
+{
+    d->known_samples = -1;
+    d->count = d->raw_count;
+    if (options->label_fraction == 1)
+        return ANL_OK;
+    if (!(options->label_fraction > 0 && options->label_fraction < 1)) {
+        anl_diagnose(diagnostics, ANL_A_out_of_range, options->span, "the share of labels is %g; it must be above 0 and at most 1",
+                     options->label_fraction);
+        return ANL_ERROR_SPEC;
+    }
+    if (!options->drop_unlabelled)
+        for (int f = 0; f < d->field_count; f++)
+            if (!d->fields[f].image && !d->fields[f].declared.has_mask) {
+                anl_diagnose(diagnostics, ANL_A_field_mismatch, d->fields[f].declared.span,
+                             "labels are to be dropped, but the field `%s` has no mask to say where; give it `mask: NAME`",
+                             d->fields[f].declared.name);
+                return ANL_ERROR_SPEC;
+            }
+    d->label_key = anl_hash("labels", 6, options->seed);
+    /* At least one, so that a small share of a small set is not nothing. */
+    d->known_samples = (int64_t)floor(options->label_fraction * (double)d->raw_count + 0.5);
+    if (d->known_samples < 1)
+        d->known_samples = 1;
+    if (options->label_by_patient) {
+        char reason[ANL_REASON_SIZE];
+        const char *where = "", **names = NULL;
+        anl_arena *arena = anl_arena_new();
+        anl_hdf5_lock();
+        anl_status status = load_patients(d, &names, arena, reason, &where);
+        anl_hdf5_unlock();
+        if (status != ANL_OK)
+            anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "cannot read the patients of %s: %s", where, reason);
+        else if (d->patient_count == 0)
+            anl_diagnose(diagnostics, ANL_A_patients_unknown, options->span,
+                         "labels are to be kept by patient, but the shards have no patients; they are kept by sample");
+        else {
+            /* The patients of the smallest hashes: an exact share, and the same patients whatever the order of shards. */
+            ranked *ranks = anl_malloc(sizeof *ranks * (size_t)d->patient_count);
+            d->known_patient = calloc((size_t)d->patient_count, 1);
+            int64_t keep = (int64_t)floor(options->label_fraction * (double)d->patient_count + 0.5);
+            if (!d->known_patient) {
+                anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "no memory for the choice of patients");
+                status = ANL_ERROR_MEMORY;
+            } else {
+                for (int64_t p = 0; p < d->patient_count; p++)
+                    ranks[p] = (ranked){.hash = anl_hash_text(names[p], d->label_key), .patient = (int)p};
+                qsort(ranks, (size_t)d->patient_count, sizeof *ranks, by_hash);
+                for (int64_t p = 0; p < (keep < 1 ? 1 : keep); p++)
+                    d->known_patient[ranks[p].patient] = 1;
+            }
+            free(ranks);
+        }
+        anl_arena_free(&arena);
+        if (status != ANL_OK)
+            return status;
+    }
+    if (options->drop_unlabelled) {
+        int64_t count = 0;
+        for (int64_t i = 0; i < d->raw_count; i++)
+            count += sample_known(d, i);
+        d->kept = malloc(sizeof *d->kept * (size_t)(count > 0 ? count : 1));
+        if (!d->kept) {
+            anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "no memory for the numbers of %lld samples",
+                         (long long)count);
+            return ANL_ERROR_MEMORY;
+        }
+        d->count = 0;
+        for (int64_t i = 0; i < d->raw_count; i++)
+            if (sample_known(d, i))
+                d->kept[d->count++] = i;
+    }
+    return ANL_OK;
+}
+
+anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field *fields, int field_count,
+                            anl_diagnostics *diagnostics, anl_dataset **out)
+{
+    *out = NULL;
+    anl_arena *arena = anl_arena_new();
+    anl_dataset *d = ANL_NEW(arena, anl_dataset);
+    d->arena = arena;
+    d->span = options->span;
+    if (d->span.file)
+        d->span.file = anl_arena_text(arena, d->span.file);
+    /* A quarter of the descriptors this process may have, at most: a recipe reads several sets. */
+    long descriptors = sysconf(_SC_OPEN_MAX);
+    d->most_open = descriptors > 0 && descriptors / 4 < MOST_OPEN ? (int)(descriptors / 4) : MOST_OPEN;
+    if (d->most_open < 1)
+        d->most_open = 1;
+    for (int i = 0; i < MOST_OPEN; i++)
+        d->handles[i].shard = -1;
+    anl_status status = copy_fields(d, fields, field_count, diagnostics);
+    if (status == ANL_OK)
+        status = list_shards(d, options, diagnostics);
+    if (status == ANL_OK) {
+        anl_hdf5_lock();
+        status = resolve_columns(d, diagnostics);
+        if (status == ANL_OK)
+            status = count_samples(d, diagnostics);
+        anl_hdf5_unlock();
+    }
+    if (status == ANL_OK)
+        status = choose_labels(d, options, diagnostics);
+    if (status == ANL_OK)
+        *out = d;
+    else
+        anl_dataset_free(&d);
+    return status;
+}
+
+void anl_dataset_free(anl_dataset **dataset)
+{
+    anl_dataset *d = *dataset;
+    if (!d)
+        return;
+    anl_hdf5_lock();
+    for (int i = 0; i < MOST_OPEN; i++)
+        close_handle(d, &d->handles[i]);
+    anl_hdf5_unlock();
+    free(d->kept);
+    free(d->known_patient);
+    free(d->patient_of);
+    anl_arena *arena = d->arena;
+    anl_arena_free(&arena);
+    *dataset = NULL;
+}
+
+int64_t anl_dataset_count(const anl_dataset *dataset) { return dataset->count; }
+
+int anl_dataset_field_count(const anl_dataset *dataset) { return dataset->field_count; }
+
+const anl_field *anl_dataset_field(const anl_dataset *dataset, int field)
+{
+    return field >= 0 && field < dataset->field_count ? &dataset->fields[field].declared : NULL;
+}
+
+int64_t anl_dataset_patient(anl_dataset *d, int64_t sample)
+{
+    if (sample < 0 || sample >= d->count)
+        return -1;
+    int64_t raw = d->kept ? d->kept[sample] : sample;
+    anl_hdf5_lock();
+    anl_status status = ANL_OK;
+    if (!d->patient_of) {
+        char reason[ANL_REASON_SIZE];
+        const char *where, **names;
+        anl_arena *arena = anl_arena_new();
+        status = load_patients(d, &names, arena, reason, &where);
+        anl_arena_free(&arena);
+    }
+    int64_t patient = status != ANL_OK ? -1 : d->patient_of[raw] >= 0 ? d->patient_of[raw] : d->patient_count + raw;
+    anl_hdf5_unlock();
+    return patient;
+}
+
+const char *anl_dataset_column(const anl_dataset *dataset, int field_index, int index)
+{
+    if (field_index < 0 || field_index >= dataset->field_count)
+        return NULL;
+    const field *f = &dataset->fields[field_index];
+    if (f->one_hot)
+        return index >= 0 && index < f->word_count ? f->words[index] : NULL;
+    return index >= 0 && index < f->column_count ? f->columns[index] : NULL;
+}
+
+/* ---- reading ---- */
+
+typedef struct placing {
+    const field *field;
+    double scale;
+    float *values;
+} placing;
+
+static void place_row(void *context, int y, const double *row)
+{
+    const placing *p = context;
+    const field *f = p->field;
+    float *to = p->values + (size_t)y * f->stride_y;
+    for (int x = 0; x < f->x; x++)
+        for (int c = 0; c < f->channel; c++)
+            to[(size_t)x * f->stride_x + (size_t)c * f->stride_channel] =
+                (float)(row[(size_t)x * (size_t)f->channel + (size_t)c] * p->scale);
+}
+
+/* Stored integers to floats at the declared size and in the declared order. Outside the lock. */
+static anl_status convert_image(const field *f, const anl_shard *shard, const void *stored, float *values)
+{
+    size_t count = (size_t)shard->height * (size_t)shard->width * (size_t)shard->channels;
+    if (shard->height == f->y && shard->width == f->x) {
+        /* One value at a time through double: 255 * (1/255) is exactly 1. */
+        for (int y = 0; y < f->y; y++)
+            for (int x = 0; x < f->x; x++)
+                for (int c = 0; c < f->channel; c++) {
+                    size_t from = ((size_t)y * (size_t)f->x + (size_t)x) * (size_t)f->channel + (size_t)c;
+                    double v = shard->bits == 16 ? ((const uint16_t *)stored)[from] : ((const uint8_t *)stored)[from];
+                    values[(size_t)y * f->stride_y + (size_t)x * f->stride_x + (size_t)c * f->stride_channel] = (float)(v * shard->scale);
+                }
+        return ANL_OK;
+    }
+    anl_image image = {.width = shard->width, .height = shard->height, .channels = shard->channels, .bits = shard->bits};
+    image.pixels = malloc(count * sizeof(uint16_t));
+    if (!image.pixels)
+        return ANL_ERROR_MEMORY;
+    if (shard->bits == 16)
+        memcpy(image.pixels, stored, count * 2);
+    else
+        for (size_t i = 0; i < count; i++)
+            image.pixels[i] = ((const uint8_t *)stored)[i];
+    placing p = {.field = f, .scale = shard->scale, .values = values};
+    anl_status status = anl_image_resample(&image, f->x, f->y, place_row, &p);
+    free(image.pixels);
+    return status;
+}
+
+/* One label as the recipe sees it. False: missing. */
+static bool take_label(const field *f, double stored, float *value)
+{
+    bool missing = isnan(stored) || (f->declared.has_missing && (float)stored == (float)f->declared.missing);
+    *value = missing ? 0 : (float)stored;
+    return !missing;
+}
+
+static anl_status read_labels(const field *f, const double *stored, bool known, float *values, float *mask,
+                              anl_diagnostics *diagnostics, const char *path, int64_t at)
+{
+    bool all = true;
+    if (f->one_hot) {
+        float code;
+        all = take_label(f, stored[0], &code);
+        for (size_t i = 0; i < f->values; i++) {
+            values[i] = all && known && i == (size_t)code ? 1 : 0;
+            if (mask)
+                mask[i] = all && known ? 1 : 0;
+        }
+    } else
+        for (size_t i = 0; i < f->values; i++) {
+            bool here = take_label(f, stored[i], &values[i]);
+            all = all && here;
+            if (!known)
+                values[i] = 0;
+            if (mask)
+                mask[i] = here && known ? 1 : 0;
+        }
+    if (!all && !f->declared.has_mask && !f->declared.has_missing) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
+                                               "sample %lld of %s has no label for the field `%s`", (long long)at, path,
+                                               f->declared.name);
+        anl_diagnostic_note(diagnostics, problem,
+                            "give the field `mask: NAME` and select with `where=NAME`, or leave such rows out of labels.csv");
+        return ANL_ERROR_FORMAT;
+    }
+    return ANL_OK;
+}
+
+anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, float *values, float *mask, anl_diagnostics *diagnostics)
+{
+    if (sample < 0 || sample >= d->count || field_index < 0 || field_index >= d->field_count) {
+        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "there is no sample %lld of field %d", (long long)sample, field_index);
+        return ANL_ERROR_ARGUMENT;
+    }
+    const field *f = &d->fields[field_index];
+    int64_t raw = d->kept ? d->kept[sample] : sample;
+    int s = find_shard(d, raw);
+    int64_t at = raw - d->shards[s].first;
+    char reason[ANL_REASON_SIZE];
+    handle *h;
+    void *stored = NULL;
+    double labels_here[16], *labels = f->column_count > 16 ? anl_malloc(sizeof(double) * (size_t)f->column_count) : labels_here;
+    anl_shard about = {0};
+    anl_hdf5_lock();
+    anl_status status = get_handle(d, s, shard_samples(d, s), &h, reason);
+    if (status == ANL_OK) {
+        about = h->file;
+        if (f->image) {
+            size_t bytes = (size_t)about.height * (size_t)about.width * (size_t)about.channels * (size_t)(about.bits / 8);
+            stored = malloc(bytes);
+            if (stored)
+                status = anl_shard_read_image(&h->file, at, stored, reason);
+            else {
+                snprintf(reason, sizeof reason, "no memory for an image");
+                status = ANL_ERROR_MEMORY;
+            }
+        } else {
+            int first = 0;
+            for (int before = 0; before < field_index; before++)
+                first += d->fields[before].column_count;
+            for (int c = 0; c < f->column_count; c++)
+                labels[c] = h->columns[first + c][at];
+        }
+    }
+    anl_hdf5_unlock();
+    if (status != ANL_OK)
+        anl_diagnose(diagnostics, status == ANL_ERROR_SPEC ? ANL_A_field_mismatch : ANL_A_shard_invalid, d->span,
+                     "cannot read sample %lld of %s: %s", (long long)at, d->shards[s].path, reason);
+    else if (f->image) {
+        status = convert_image(f, &about, stored, values);
+        if (status != ANL_OK)
+            anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "no memory to resample sample %lld of %s", (long long)at,
+                         d->shards[s].path);
+        if (mask)
+            for (size_t i = 0; i < f->values; i++)
+                mask[i] = 1;
+    } else
+        status = read_labels(f, labels, sample_known(d, raw), values, mask, diagnostics, d->shards[s].path, at);
+    free(stored);
+    if (labels != labels_here)
+        free(labels);
+    return status;
+}

@@ -1,0 +1,111 @@
+/* JPEG through libjpeg-turbo.
+ * In: an open file at its beginning. Out: grey or RGB pixels of 8 bits.
+ * libjpeg fills what it cannot decode with grey and only warns; here such a warning is a failure. */
+#include "data/image.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+typedef struct jpeg_work {
+    struct jpeg_error_mgr manager; /* first: libjpeg hands back a pointer to it */
+    char *reason;
+    jmp_buf *back;
+    JSAMPLE *row;
+} jpeg_work;
+
+static void on_error(j_common_ptr info)
+{
+    jpeg_work *work = (jpeg_work *)info->err;
+    char text[JMSG_LENGTH_MAX];
+    work->manager.format_message(info, text);
+    snprintf(work->reason, ANL_REASON_SIZE, "damaged JPEG: %s", text);
+    longjmp(*work->back, 1);
+}
+
+static void on_message(j_common_ptr info, int level)
+{
+    if (level >= 0)
+        return; /* traces */
+    switch (info->err->msg_code) {
+    case JWRN_EXTRANEOUS_DATA: /* padding between markers: no pixel is lost */
+    case JWRN_JFIF_MAJOR:
+    case JWRN_ADOBE_XFORM:
+        return;
+    default:
+        on_error(info);
+    }
+}
+
+static void on_output(j_common_ptr info) { (void)info; }
+
+static anl_status decode(struct jpeg_decompress_struct *jpeg, FILE *file, jpeg_work *work, anl_image *out, anl_image_facts *facts)
+{
+    jpeg_create_decompress(jpeg);
+    jpeg_stdio_src(jpeg, file);
+    jpeg_read_header(jpeg, TRUE);
+    facts->bits = 8;
+    if (!out)
+        return ANL_OK;
+    switch (jpeg->jpeg_color_space) {
+    case JCS_GRAYSCALE:
+        jpeg->out_color_space = JCS_GRAYSCALE;
+        break;
+    case JCS_RGB:
+    case JCS_YCbCr:
+        jpeg->out_color_space = JCS_RGB;
+        break;
+    default:
+        snprintf(work->reason, ANL_REASON_SIZE, "JPEG with %d colour components (CMYK or unknown); convert it to grey or RGB",
+                 jpeg->num_components);
+        return ANL_ERROR_FORMAT;
+    }
+    /* The accurate integer transform: the same pixels on every machine. */
+    jpeg->dct_method = JDCT_ISLOW;
+    out->width = (int)jpeg->image_width;
+    out->height = (int)jpeg->image_height;
+    out->channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+    out->bits = 8;
+    anl_status status = anl_image_allocate(out, work->reason);
+    if (status != ANL_OK)
+        return status;
+    size_t row_values = (size_t)out->width * (size_t)out->channels;
+    work->row = malloc(row_values);
+    if (!work->row) {
+        snprintf(work->reason, ANL_REASON_SIZE, "no memory for a row");
+        return ANL_ERROR_MEMORY;
+    }
+    jpeg_start_decompress(jpeg);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint16_t *to = out->pixels + row_values * jpeg->output_scanline;
+        JSAMPROW rows[1] = {work->row};
+        jpeg_read_scanlines(jpeg, rows, 1);
+        for (size_t i = 0; i < row_values; i++)
+            to[i] = work->row[i];
+    }
+    jpeg_finish_decompress(jpeg);
+    return ANL_OK;
+}
+
+anl_status anl_image_decode_jpeg(FILE *file, anl_image *out, anl_image_facts *facts, char reason[ANL_REASON_SIZE])
+{
+    jmp_buf back;
+    jpeg_work work = {.reason = reason, .back = &back};
+    struct jpeg_decompress_struct jpeg;
+    memset(&jpeg, 0, sizeof jpeg);
+    jpeg.err = jpeg_std_error(&work.manager);
+    work.manager.error_exit = on_error;
+    work.manager.emit_message = on_message;
+    work.manager.output_message = on_output;
+    anl_status status;
+    if (setjmp(back) == 0)
+        status = decode(&jpeg, file, &work, out, facts);
+    else
+        status = ANL_ERROR_FORMAT;
+    jpeg_destroy_decompress(&jpeg);
+    free(work.row);
+    return status;
+}

@@ -1,0 +1,578 @@
+/* The layout of shards: writing, reading and showing them.
+ * In: see shard.h. Out: see shard.h.
+ * Nothing written depends on time, place, or the order in which threads finish. */
+#include "data/shard.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <anlage/diagnostic_codes.h>
+
+#include "base/config.h"
+
+static anl_status fail(char *reason, anl_status status, const char *what)
+{
+    char why[ANL_REASON_SIZE];
+    anl_hdf5_reason(why, sizeof why);
+    snprintf(reason, ANL_REASON_SIZE, "%.80s: %.220s", what, why);
+    return status;
+}
+
+/* ---- writing ---- */
+
+struct anl_shard_writer {
+    const anl_shard_schema *schema;
+    anl_arena *arena;
+    hid_t file, image;
+    int count, capacity;
+    const char **files;     /* [capacity] */
+    const char **patients;  /* [capacity] or NULL */
+    double **numbers;       /* per column [capacity] */
+    const char ***texts;    /* per column [capacity] */
+};
+
+static bool write_attributes(hid_t file, const anl_shard_schema *schema, const char *split)
+{
+    bool good = anl_hdf5_write_int(file, "format", ANL_SHARD_FORMAT) &&
+                anl_hdf5_write_text(file, "tool", "anlage pack " ANL_VERSION) &&
+                anl_hdf5_write_text(file, "split", split) && anl_hdf5_write_text(file, "options", schema->options);
+    char seed[32]; /* as text: HDF5 readers differ on 64-bit unsigned */
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)schema->seed);
+    good = good && anl_hdf5_write_text(file, "seed", seed);
+    if (schema->modality)
+        good = good && anl_hdf5_write_text(file, "modality", schema->modality);
+    return good;
+}
+
+anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, const char *split, int capacity,
+                            anl_shard_writer **out, char reason[ANL_REASON_SIZE])
+{
+    *out = NULL;
+    anl_hdf5_lock();
+    anl_status status = ANL_OK;
+    hid_t image = -1, file = anl_hdf5_create(path);
+    if (file < 0)
+        status = fail(reason, ANL_ERROR_FILE, "cannot create it");
+    else if (!write_attributes(file, schema, split))
+        status = fail(reason, ANL_ERROR_FILE, "cannot write its attributes");
+    else {
+        hsize_t size = (hsize_t)schema->size, dims[4] = {(hsize_t)capacity, size, size, (hsize_t)schema->channels};
+        hsize_t chunk[4] = {1, size, size, (hsize_t)schema->channels};
+        hid_t space = H5Screate_simple(4, dims, dims), options = anl_hdf5_dataset_options(), access = H5Pcreate(H5P_DATASET_ACCESS);
+        H5Pset_chunk(options, 4, chunk);
+        H5Pset_fill_time(options, H5D_FILL_TIME_NEVER); /* every sample is written */
+        H5Pset_chunk_cache(access, 0, 0, 0);            /* chunks are written whole */
+        image = H5Dcreate2(file, "image", schema->bits == 16 ? H5T_STD_U16LE : H5T_STD_U8LE, space, H5P_DEFAULT, options, access);
+        H5Pclose(access);
+        H5Pclose(options);
+        H5Sclose(space);
+        if (image < 0 || !anl_hdf5_write_double(image, "scale", schema->scale))
+            status = fail(reason, ANL_ERROR_FILE, "cannot create its images");
+    }
+    if (status != ANL_OK) {
+        if (image >= 0)
+            H5Dclose(image);
+        if (file >= 0)
+            H5Fclose(file);
+    }
+    anl_hdf5_unlock();
+    if (status != ANL_OK)
+        return status;
+    anl_arena *arena = anl_arena_new();
+    anl_shard_writer *writer = anl_malloc(sizeof *writer);
+    *writer = (anl_shard_writer){.schema = schema, .arena = arena, .file = file, .image = image, .capacity = capacity};
+    writer->files = ANL_NEW_ARRAY(arena, const char *, capacity);
+    if (schema->has_patient)
+        writer->patients = ANL_NEW_ARRAY(arena, const char *, capacity);
+    writer->numbers = ANL_NEW_ARRAY(arena, double *, schema->column_count + 1);
+    writer->texts = ANL_NEW_ARRAY(arena, const char **, schema->column_count + 1);
+    for (int c = 0; c < schema->column_count; c++)
+        if (schema->columns[c].kind == ANL_COLUMN_TEXT)
+            writer->texts[c] = ANL_NEW_ARRAY(arena, const char *, capacity);
+        else
+            writer->numbers[c] = ANL_NEW_ARRAY(arena, double, capacity);
+    *out = writer;
+    return ANL_OK;
+}
+
+anl_status anl_shard_add(anl_shard_writer *writer, const void *pixels, const char *file, const char *patient,
+                         const double *numbers, const char *const *texts, char reason[ANL_REASON_SIZE])
+{
+    const anl_shard_schema *schema = writer->schema;
+    if (writer->count >= writer->capacity) {
+        snprintf(reason, ANL_REASON_SIZE, "it is full");
+        return ANL_ERROR_ARGUMENT;
+    }
+    anl_hdf5_lock();
+    hsize_t offset[4] = {(hsize_t)writer->count, 0, 0, 0};
+    size_t bytes = (size_t)schema->size * (size_t)schema->size * (size_t)schema->channels * (size_t)(schema->bits / 8);
+    anl_status status = ANL_OK;
+    errno = 0;
+    if (H5Dwrite_chunk(writer->image, H5P_DEFAULT, 0, offset, bytes, pixels) < 0)
+        status = fail(reason, ANL_ERROR_FILE, "cannot write an image to it");
+    anl_hdf5_unlock();
+    if (status != ANL_OK)
+        return status;
+    int i = writer->count++;
+    writer->files[i] = anl_arena_text(writer->arena, file);
+    if (writer->patients)
+        writer->patients[i] = patient && patient[0] ? anl_arena_text(writer->arena, patient) : NULL;
+    for (int c = 0; c < schema->column_count; c++)
+        if (schema->columns[c].kind == ANL_COLUMN_TEXT)
+            writer->texts[c][i] = anl_arena_text(writer->arena, texts[c]);
+        else
+            writer->numbers[c][i] = numbers[c];
+    return ANL_OK;
+}
+
+int anl_shard_count(const anl_shard_writer *writer) { return writer->count; }
+
+static bool write_numbers(hid_t group, const char *name, hid_t stored, hid_t memory, const void *values, int count,
+                          const anl_shard_column *column)
+{
+    hsize_t size = (hsize_t)count;
+    hid_t space = H5Screate_simple(1, &size, NULL), options = anl_hdf5_dataset_options();
+    hid_t data = H5Dcreate2(group, name, stored, space, H5P_DEFAULT, options, H5P_DEFAULT);
+    bool good = data >= 0 && H5Dwrite(data, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    if (good && column && column->kind == ANL_COLUMN_CODE)
+        good = anl_hdf5_write_texts(data, "values", true, column->values, (size_t)column->value_count);
+    if (data >= 0 && H5Dclose(data) < 0)
+        good = false;
+    H5Pclose(options);
+    H5Sclose(space);
+    return good;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static bool write_patients(anl_shard_writer *w)
+{
+    const char **names = ANL_NEW_ARRAY(w->arena, const char *, w->count);
+    int64_t *rows = ANL_NEW_ARRAY(w->arena, int64_t, w->count);
+    size_t count = 0, unique = 0;
+    for (int i = 0; i < w->count; i++)
+        if (w->patients[i])
+            names[count++] = w->patients[i];
+    if (count > 0)
+        qsort(names, count, sizeof *names, by_text);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
+            names[unique++] = names[i];
+    for (int i = 0; i < w->count; i++) {
+        const char **found = w->patients[i] && unique > 0 ? bsearch(&w->patients[i], names, unique, sizeof *names, by_text) : NULL;
+        rows[i] = found ? found - names : -1;
+    }
+    return write_numbers(w->file, "patient", H5T_STD_I64LE, H5T_NATIVE_INT64, rows, w->count, NULL) &&
+           anl_hdf5_write_texts(w->file, "patients", false, names, unique);
+}
+
+static bool write_columns(anl_shard_writer *w)
+{
+    const anl_shard_schema *schema = w->schema;
+    hid_t options = anl_hdf5_group_options();
+    hid_t labels = H5Gcreate2(w->file, "labels", H5P_DEFAULT, options, H5P_DEFAULT), texts = -1;
+    bool good = labels >= 0;
+    for (int c = 0; c < schema->column_count && good; c++) {
+        const anl_shard_column *column = &schema->columns[c];
+        if (column->kind == ANL_COLUMN_TEXT) {
+            if (texts < 0)
+                texts = H5Gcreate2(w->file, "texts", H5P_DEFAULT, options, H5P_DEFAULT);
+            good = texts >= 0 && anl_hdf5_write_texts(texts, column->name, false, w->texts[c], (size_t)w->count);
+        } else
+            good = write_numbers(labels, column->name,
+                                 column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE : column->wide ? H5T_IEEE_F64LE : H5T_IEEE_F32LE,
+                                 H5T_NATIVE_DOUBLE, w->numbers[c], w->count, column);
+    }
+    if (good) {
+        const char **names = ANL_NEW_ARRAY(w->arena, const char *, schema->column_count + 1);
+        size_t count = 0;
+        for (int c = 0; c < schema->column_count; c++)
+            if (schema->columns[c].kind != ANL_COLUMN_TEXT)
+                names[count++] = schema->columns[c].name;
+        if (count > 0)
+            good = anl_hdf5_write_texts(labels, "columns", true, names, count);
+    }
+    if (texts >= 0)
+        H5Gclose(texts);
+    if (labels >= 0)
+        H5Gclose(labels);
+    H5Pclose(options);
+    return good;
+}
+
+anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SIZE])
+{
+    anl_shard_writer *w = *writer;
+    anl_hdf5_lock();
+    errno = 0;
+    hsize_t dims[4] = {(hsize_t)w->count, (hsize_t)w->schema->size, (hsize_t)w->schema->size, (hsize_t)w->schema->channels};
+    anl_status status = ANL_OK;
+    if (w->count < w->capacity && H5Dset_extent(w->image, dims) < 0)
+        status = fail(reason, ANL_ERROR_FILE, "cannot set its number of samples");
+    if (status == ANL_OK &&
+        (!write_columns(w) || (w->patients && !write_patients(w)) ||
+         !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
+        status = fail(reason, ANL_ERROR_FILE, "cannot write its columns");
+    /* Closing flushes: a full disk shows here at the latest. */
+    if (H5Dclose(w->image) < 0 && status == ANL_OK)
+        status = fail(reason, ANL_ERROR_FILE, "cannot write it");
+    if (H5Fclose(w->file) < 0 && status == ANL_OK)
+        status = fail(reason, ANL_ERROR_FILE, "cannot write it");
+    anl_hdf5_unlock();
+    anl_arena_free(&w->arena);
+    free(w);
+    *writer = NULL;
+    return status;
+}
+
+void anl_shard_abandon(anl_shard_writer **writer)
+{
+    if (!*writer)
+        return;
+    anl_hdf5_lock();
+    H5Dclose((*writer)->image);
+    H5Fclose((*writer)->file);
+    anl_hdf5_unlock();
+    anl_arena_free(&(*writer)->arena);
+    free(*writer);
+    *writer = NULL;
+}
+
+/* ---- reading ---- */
+
+static anl_status refuse(anl_shard *shard, char *reason, const char *what)
+{
+    snprintf(reason, ANL_REASON_SIZE, "%s", what);
+    anl_shard_close(shard);
+    return ANL_ERROR_FORMAT;
+}
+
+anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE])
+{
+    *out = (anl_shard){.file = -1, .image = -1};
+    errno = 0;
+    out->file = anl_hdf5_open(path);
+    if (out->file < 0)
+        return fail(reason, errno == ENOENT || errno == EACCES ? ANL_ERROR_FILE : ANL_ERROR_FORMAT, "it cannot be opened");
+    long long format;
+    if (!anl_hdf5_read_int(out->file, "format", &format))
+        return refuse(out, reason, "it is HDF5, but not a shard (no attribute `format`); shards are written by `anlage pack`");
+    if (format != ANL_SHARD_FORMAT) {
+        snprintf(reason, ANL_REASON_SIZE, "it has shard format %lld; this version reads %d", format, ANL_SHARD_FORMAT);
+        anl_shard_close(out);
+        return ANL_ERROR_FORMAT;
+    }
+    if (H5Lexists(out->file, "image", H5P_DEFAULT) <= 0)
+        return refuse(out, reason, "it holds no `image`");
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(access, 0, 0, 0); /* samples come in random order: a cache would only copy */
+    out->image = H5Dopen2(out->file, "image", access);
+    H5Pclose(access);
+    if (out->image < 0) {
+        anl_status status = fail(reason, ANL_ERROR_FORMAT, "its images cannot be opened");
+        anl_shard_close(out);
+        return status;
+    }
+    hid_t space = H5Dget_space(out->image), type = H5Dget_type(out->image);
+    hsize_t dims[4] = {0};
+    int rank = H5Sget_simple_extent_ndims(space);
+    bool good = rank == 4 && H5Sget_simple_extent_dims(space, dims, NULL) == 4 && H5Tget_class(type) == H5T_INTEGER &&
+                H5Tget_sign(type) == H5T_SGN_NONE && (H5Tget_size(type) == 1 || H5Tget_size(type) == 2);
+    out->bits = good ? (int)H5Tget_size(type) * 8 : 0;
+    H5Sclose(space);
+    H5Tclose(type);
+    if (!good)
+        return refuse(out, reason, "its `image` is not [samples, y, x, channel] of uint8 or uint16");
+    if (dims[0] < 1 || dims[0] > INT32_MAX || dims[1] < 1 || dims[1] > ANL_IMAGE_MAX_SIDE || dims[2] < 1 ||
+        dims[2] > ANL_IMAGE_MAX_SIDE || (dims[3] != 1 && dims[3] != 3) || dims[1] * dims[2] * dims[3] > ANL_IMAGE_MAX_BYTES / 2)
+        return refuse(out, reason, "its `image` has no samples or an impossible size");
+    out->count = (int64_t)dims[0];
+    out->height = (int)dims[1];
+    out->width = (int)dims[2];
+    out->channels = (int)dims[3];
+    if (!anl_hdf5_read_double(out->image, "scale", &out->scale))
+        out->scale = out->bits == 16 ? 1.0 / 65535.0 : 1.0 / 255.0;
+    if (!isfinite(out->scale))
+        return refuse(out, reason, "the scale of its images is not a finite number");
+    return ANL_OK;
+}
+
+void anl_shard_close(anl_shard *shard)
+{
+    if (shard->image >= 0)
+        H5Dclose(shard->image);
+    if (shard->file >= 0)
+        H5Fclose(shard->file);
+    shard->file = shard->image = -1;
+}
+
+anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *pixels, char reason[ANL_REASON_SIZE])
+{
+    hsize_t start[4] = {(hsize_t)sample, 0, 0, 0};
+    hsize_t count[4] = {1, (hsize_t)shard->height, (hsize_t)shard->width, (hsize_t)shard->channels};
+    hid_t space = H5Dget_space(shard->image), memory = H5Screate_simple(4, count, NULL);
+    anl_status status = ANL_OK;
+    if (space < 0 || memory < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(shard->image, shard->bits == 16 ? H5T_NATIVE_UINT16 : H5T_NATIVE_UINT8, memory, space, H5P_DEFAULT, pixels) < 0)
+        status = fail(reason, ANL_ERROR_FORMAT, "an image cannot be read");
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    return status;
+}
+
+typedef struct name_list {
+    anl_arena *arena;
+    const char **names;
+    int count, capacity;
+} name_list;
+
+static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, void *context)
+{
+    (void)group;
+    (void)info;
+    name_list *list = context;
+    ANL_PUSH(list->arena, list->names, list->count, list->capacity, anl_arena_text(list->arena, name));
+    return 0;
+}
+
+anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE])
+{
+    *names = NULL;
+    *count = 0;
+    if (H5Lexists(shard->file, "labels", H5P_DEFAULT) <= 0)
+        return ANL_OK;
+    hid_t group = H5Gopen2(shard->file, "labels", H5P_DEFAULT);
+    if (group < 0)
+        return fail(reason, ANL_ERROR_FORMAT, "its labels cannot be opened");
+    name_list list = {.arena = arena};
+    char **ordered;
+    size_t ordered_count;
+    anl_status status = ANL_OK;
+    if (anl_hdf5_read_texts(group, "columns", true, &ordered, &ordered_count)) {
+        for (size_t i = 0; i < ordered_count; i++)
+            ANL_PUSH(arena, list.names, list.count, list.capacity, anl_arena_text(arena, ordered[i]));
+        free(ordered);
+    } else if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, &list) < 0)
+        status = fail(reason, ANL_ERROR_FORMAT, "its labels cannot be listed");
+    H5Gclose(group);
+    *names = list.names;
+    *count = list.count;
+    return status;
+}
+
+anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
+                            char reason[ANL_REASON_SIZE])
+{
+    *values = NULL;
+    *words = NULL;
+    *word_count = 0;
+    char path[1024];
+    int length = snprintf(path, sizeof path, "labels/%s", name);
+    if (length >= (int)sizeof path || H5Lexists(shard->file, "labels", H5P_DEFAULT) <= 0 ||
+        H5Lexists(shard->file, path, H5P_DEFAULT) <= 0) {
+        snprintf(reason, ANL_REASON_SIZE, "it has no label column `%.200s`", name);
+        return ANL_ERROR_FORMAT;
+    }
+    hid_t data = H5Dopen2(shard->file, path, H5P_DEFAULT);
+    if (data < 0)
+        return fail(reason, ANL_ERROR_FORMAT, "a label column cannot be opened");
+    hid_t space = H5Dget_space(data), type = H5Dget_type(data);
+    H5T_class_t class = H5Tget_class(type);
+    bool one = H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_npoints(space) == shard->count;
+    H5Sclose(space);
+    H5Tclose(type);
+    anl_status status = ANL_OK;
+    if (!one || (class != H5T_FLOAT && class != H5T_INTEGER)) {
+        snprintf(reason, ANL_REASON_SIZE, "its label column `%.200s` is not one number per sample", name);
+        status = ANL_ERROR_FORMAT;
+    } else {
+        *values = malloc(sizeof(double) * (size_t)shard->count);
+        if (!*values) {
+            snprintf(reason, ANL_REASON_SIZE, "no memory for a label column");
+            status = ANL_ERROR_MEMORY;
+        } else if (H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) < 0)
+            status = fail(reason, ANL_ERROR_FORMAT, "a label column cannot be read");
+        else if (anl_hdf5_read_texts(data, "values", true, words, word_count)) {
+            for (int64_t i = 0; i < shard->count; i++) {
+                if ((*values)[i] == -1)
+                    (*values)[i] = NAN;
+                else if (!((*values)[i] >= 0 && (*values)[i] < (double)*word_count)) {
+                    snprintf(reason, ANL_REASON_SIZE, "its label column `%.200s` has a code without a word", name);
+                    status = ANL_ERROR_FORMAT;
+                    break;
+                }
+            }
+        }
+    }
+    H5Dclose(data);
+    if (status != ANL_OK) {
+        free(*values);
+        free(*words);
+        *values = NULL;
+        *words = NULL;
+    }
+    return status;
+}
+
+anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count, char reason[ANL_REASON_SIZE])
+{
+    *rows = NULL;
+    *names = NULL;
+    *name_count = 0;
+    if (H5Lexists(shard->file, "patient", H5P_DEFAULT) <= 0)
+        return ANL_OK;
+    hid_t data = H5Dopen2(shard->file, "patient", H5P_DEFAULT);
+    if (data < 0)
+        return fail(reason, ANL_ERROR_FORMAT, "its patients cannot be opened");
+    hid_t space = H5Dget_space(data), type = H5Dget_type(data);
+    bool good = H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_npoints(space) == shard->count &&
+                H5Tget_class(type) == H5T_INTEGER;
+    H5Sclose(space);
+    H5Tclose(type);
+    *rows = good ? malloc(sizeof(int64_t) * (size_t)shard->count) : NULL;
+    good = *rows && H5Dread(data, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, *rows) >= 0 &&
+           anl_hdf5_read_texts(shard->file, "patients", false, names, name_count);
+    for (int64_t i = 0; i < shard->count && good; i++)
+        good = (*rows)[i] >= -1 && (*rows)[i] < (int64_t)*name_count;
+    H5Dclose(data);
+    if (!good) {
+        free(*rows);
+        free(*names);
+        *rows = NULL;
+        *names = NULL;
+        snprintf(reason, ANL_REASON_SIZE, "its patients are not one row number of `patients` per sample");
+        return ANL_ERROR_FORMAT;
+    }
+    return ANL_OK;
+}
+
+/* ---- for people ---- */
+
+static void show_text_attribute(hid_t file, const char *name, FILE *out)
+{
+    char *text;
+    if (anl_hdf5_read_text(file, name, &text)) {
+        fprintf(out, "  %-10s %s\n", name, text);
+        free(text);
+    }
+}
+
+static void show_column(const char *name, const double *values, int64_t count, char **words, size_t word_count, FILE *out)
+{
+    int64_t known = 0;
+    double low = INFINITY, high = -INFINITY, sum = 0;
+    bool binary = true;
+    for (int64_t i = 0; i < count; i++)
+        if (!isnan(values[i])) {
+            known++;
+            sum += values[i];
+            low = values[i] < low ? values[i] : low;
+            high = values[i] > high ? values[i] : high;
+            binary = binary && (values[i] == 0 || values[i] == 1);
+        }
+    fprintf(out, "  %-20s %8lld known %8lld missing  ", name, (long long)known, (long long)(count - known));
+    if (words) {
+        for (size_t w = 0; w < word_count && w < 8; w++) {
+            int64_t n = 0;
+            for (int64_t i = 0; i < count; i++)
+                n += values[i] == (double)w;
+            fprintf(out, "%s%s %lld", w > 0 ? ", " : "", words[w], (long long)n);
+        }
+        if (word_count > 8)
+            fprintf(out, ", and %zu more words", word_count - 8);
+        fputc('\n', out);
+    } else if (known == 0)
+        fprintf(out, "-\n");
+    else if (binary)
+        fprintf(out, "1 in %.0f (%.1f %%)\n", sum, 100 * sum / (double)known);
+    else
+        fprintf(out, "%g to %g, mean %.6g\n", low, high, sum / (double)known);
+}
+
+static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
+{
+    size_t values = (size_t)shard->height * (size_t)shard->width * (size_t)shard->channels;
+    uint16_t *pixels = malloc(values * 2);
+    if (!pixels) {
+        snprintf(reason, ANL_REASON_SIZE, "no memory for an image");
+        return ANL_ERROR_MEMORY;
+    }
+    /* A few dozen samples, evenly spaced, are enough for an impression. */
+    int64_t looks = shard->count < 32 ? shard->count : 32;
+    double sum = 0, squares = 0, low = INFINITY, high = -INFINITY;
+    anl_status status = ANL_OK;
+    for (int64_t k = 0; k < looks && status == ANL_OK; k++) {
+        status = anl_shard_read_image(shard, k * shard->count / looks, pixels, reason);
+        for (size_t i = 0; i < values && status == ANL_OK; i++) {
+            double v = (shard->bits == 16 ? pixels[i] : ((const uint8_t *)pixels)[i]) * shard->scale;
+            sum += v;
+            squares += v * v;
+            low = v < low ? v : low;
+            high = v > high ? v : high;
+        }
+    }
+    free(pixels);
+    if (status == ANL_OK) {
+        double n = (double)values * (double)looks, mean = sum / n, variance = squares / n - mean * mean;
+        fprintf(out, "  values     %.4g to %.4g, mean %.4g, deviation %.4g (of %lld samples)\n", low, high, mean,
+                sqrt(variance > 0 ? variance : 0), (long long)looks);
+    }
+    return status;
+}
+
+anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics)
+{
+    char reason[ANL_REASON_SIZE];
+    anl_arena *arena = anl_arena_new();
+    anl_hdf5_lock();
+    anl_shard shard;
+    anl_status status = anl_shard_open(path, &shard, reason);
+    if (status == ANL_OK) {
+        fprintf(out, "%s\n", path);
+        fprintf(out, "  samples    %lld\n", (long long)shard.count);
+        fprintf(out, "  image      %d x %d, %d channel%s, %d bits, scale %.9g\n", shard.width, shard.height, shard.channels,
+                shard.channels == 1 ? "" : "s", shard.bits, shard.scale);
+        status = show_images(&shard, out, reason);
+        static const char *const texts[] = {"split", "modality", "tool", "seed", "options"};
+        for (size_t i = 0; i < ANL_COUNT(texts); i++)
+            show_text_attribute(shard.file, texts[i], out);
+        int64_t *rows = NULL;
+        char **names = NULL;
+        size_t name_count = 0;
+        if (status == ANL_OK)
+            status = anl_shard_patients(&shard, &rows, &names, &name_count, reason);
+        if (status == ANL_OK) {
+            if (rows)
+                fprintf(out, "  patients   %zu\n", name_count);
+            else
+                fprintf(out, "  patients   unknown\n");
+        }
+        free(rows);
+        free(names);
+        const char **columns = NULL;
+        int column_count = 0;
+        if (status == ANL_OK)
+            status = anl_shard_columns(&shard, arena, &columns, &column_count, reason);
+        fprintf(out, "  labels     %d\n", column_count);
+        for (int c = 0; c < column_count && status == ANL_OK; c++) {
+            double *values;
+            char **words;
+            size_t word_count;
+            status = anl_shard_labels(&shard, columns[c], &values, &words, &word_count, reason);
+            if (status == ANL_OK)
+                show_column(columns[c], values, shard.count, words, word_count, out);
+            free(values);
+            free(words);
+        }
+        anl_shard_close(&shard);
+    }
+    anl_hdf5_unlock();
+    anl_arena_free(&arena);
+    if (status != ANL_OK)
+        anl_diagnose(diagnostics, ANL_A_shard_invalid, (anl_span){.file = path}, "cannot read the shard %s: %s", path, reason);
+    return status;
+}

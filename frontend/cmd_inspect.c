@@ -1,0 +1,51 @@
+/* anlage inspect: shows what shards hold.
+ * In: shards, or folders with shards. Out: samples, sizes, values, labels, patients and provenance as text. */
+#include <getopt.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <anlage/dataset.h>
+
+#include "command.h"
+
+static const char usage[] = "usage: anlage inspect SHARD-or-DIR...\n"
+                            "\n"
+                            "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote.\n";
+
+int anl_cmd_inspect(int argc, char **argv)
+{
+    static const struct option options[] = {{"help", no_argument, 0, 'h'}, {0}};
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'h') {
+            fputs(usage, stdout);
+            return EXIT_GOOD;
+        }
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (optind == argc)
+        return usage_error("inspect", usage, "give shards, or folders that hold some");
+    anl_diagnostics *diagnostics = anl_diagnostics_new();
+    anl_status status = ANL_OK;
+    for (int i = optind; i < argc; i++) {
+        struct stat about;
+        glob_t found = {0};
+        char pattern[4096];
+        bool folder = stat(argv[i], &about) == 0 && S_ISDIR(about.st_mode);
+        if (folder && snprintf(pattern, sizeof pattern, "%s/*.h5", argv[i]) < (int)sizeof pattern &&
+            glob(pattern, 0, NULL, &found) == 0) {
+            for (size_t f = 0; f < found.gl_pathc; f++) {
+                anl_status one = anl_shard_inspect(found.gl_pathv[f], stdout, diagnostics);
+                status = one != ANL_OK ? one : status;
+            }
+        } else {
+            /* A folder without shards says so in the words of a file that is none. */
+            anl_status one = anl_shard_inspect(argv[i], stdout, diagnostics);
+            status = one != ANL_OK ? one : status;
+        }
+        globfree(&found);
+    }
+    return finish(&diagnostics, status);
+}

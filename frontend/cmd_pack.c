@@ -1,0 +1,203 @@
+/* anlage pack: makes data sets of images and labels.
+ * In: folders, files, labels.csv. Out: HDF5 shards and manifest.json; a bar on a terminal, plain lines in a log, a table at the end. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <anlage/dataset.h>
+
+#include "command.h"
+
+static const char usage[] =
+    "usage: anlage pack DIR-or-FILE... --size N --out DIR [--labels labels.csv]\n"
+    "\n"
+    "Reads TIFF, PNG and JPEG images and writes train-*.h5, valid-*.h5, test-*.h5 and manifest.json.\n"
+    "With a table of labels, its rows are the set (first column: the file, relative to the table or a DIR);\n"
+    "without, every image under the folders is. A column `patient` keeps a patient's images in one split.\n"
+    "\n"
+    "  --out DIR           folder for the shards\n"
+    "  --size N            images become N x N pixels (aspect kept, zero padding)\n"
+    "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
+    "  --channels 1|3      1: grey (default), 3: colour\n"
+    "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
+    "  --patient COLUMN    the column that says whose image it is (default: patient, where there is one)\n"
+    "  --stratify COLUMN   spread the values of this column evenly over the splits\n"
+    "  --modality NAME     ct, mr, radiograph, ultrasound, ...: kept in the shards\n"
+    "  --seed N            another split (default 0)\n"
+    "  --shard-samples N   samples per shard (default 1024)\n"
+    "  --threads N         threads that decode (default: all cores)\n"
+    "  --force             replace the pack in DIR\n"
+    "\n"
+    "Unreadable images are reported, skipped and counted, never replaced. Ctrl-C stops and leaves nothing behind.\n";
+
+typedef struct display {
+    bool terminal, bar_shown;
+    double began, last;
+} display;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void show(void *context, int64_t done, int64_t total)
+{
+    display *d = context;
+    double now = seconds(), spent = now - d->began, every = d->terminal ? 0.1 : 10;
+    bool finished = done == total;
+    if (now - d->last < every && !finished)
+        return;
+    d->last = now;
+    double rate = spent > 0 ? (double)done / spent : 0;
+    long long left = rate > 0 ? (long long)((double)(total - done) / rate + 0.5) : 0;
+    char text[160];
+    int length = snprintf(text, sizeof text, " %lld/%lld images  %.0f images/s  %lld:%02lld left", (long long)done, (long long)total,
+                          rate, left / 60, left % 60);
+    if (!d->terminal) {
+        fprintf(stderr, "packing%s\n", text);
+        return;
+    }
+    struct winsize size = {0};
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    int width = columns - length - 3 > 30 ? 30 : columns - length - 3;
+    fputs("\r\033[K", stderr);
+    if (width >= 5) {
+        int filled = (int)(width * done / total);
+        fputc('[', stderr);
+        for (int i = 0; i < width; i++)
+            fputc(i < filled ? '#' : '.', stderr);
+        fputc(']', stderr);
+    }
+    fprintf(stderr, "%.*s", columns - 1, text);
+    d->bar_shown = true;
+    fflush(stderr);
+}
+
+/* "0.7,0.15,0.15"; the three must make 1. */
+static bool parse_split(const char *text, double *valid, double *test)
+{
+    double train;
+    int used = 0;
+    if (sscanf(text, "%lf,%lf,%lf%n", &train, valid, test, &used) != 3 || text[used])
+        return false;
+    double sum = train + *valid + *test;
+    return train >= 0 && *valid >= 0 && *test >= 0 && sum > 0.999999 && sum < 1.000001;
+}
+
+int anl_cmd_pack(int argc, char **argv)
+{
+    static const struct option options[] = {{"labels", required_argument, 0, 'l'},
+                                            {"size", required_argument, 0, 's'},
+                                            {"out", required_argument, 0, 'o'},
+                                            {"channels", required_argument, 0, 'c'},
+                                            {"split", required_argument, 0, 'p'},
+                                            {"seed", required_argument, 0, 'e'},
+                                            {"shard-samples", required_argument, 0, 'n'},
+                                            {"patient", required_argument, 0, 'a'},
+                                            {"stratify", required_argument, 0, 'y'},
+                                            {"modality", required_argument, 0, 'm'},
+                                            {"threads", required_argument, 0, 't'},
+                                            {"force", no_argument, 0, 'f'},
+                                            {"help", no_argument, 0, 'h'},
+                                            {0}};
+    anl_pack_options o = {.channels = 1, .fraction_valid = 0.15, .fraction_test = 0.15};
+    long long number;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (c) {
+        case 'l':
+            o.labels = optarg;
+            break;
+        case 's':
+            if (!parse_integer(optarg, 1, &number) || number > 4096)
+                return usage_error("pack", usage, "--size takes 1 to 4096 pixels, not `%s`", optarg);
+            o.size = (int)number;
+            break;
+        case 'o':
+            o.out = optarg;
+            break;
+        case 'c':
+            if (!parse_integer(optarg, 1, &number) || (number != 1 && number != 3))
+                return usage_error("pack", usage, "--channels takes 1 or 3, not `%s`", optarg);
+            o.channels = (int)number;
+            break;
+        case 'p':
+            if (!parse_split(optarg, &o.fraction_valid, &o.fraction_test))
+                return usage_error("pack", usage, "--split takes three shares that make 1, e.g. 0.7,0.15,0.15, not `%s`", optarg);
+            break;
+        case 'e':
+            if (!parse_integer(optarg, 0, &number))
+                return usage_error("pack", usage, "--seed takes a whole number, not `%s`", optarg);
+            o.seed = (uint64_t)number;
+            break;
+        case 'n':
+            if (!parse_integer(optarg, 1, &number) || number > 1000000)
+                return usage_error("pack", usage, "--shard-samples takes 1 to 1000000 samples, not `%s`", optarg);
+            o.shard_samples = (int)number;
+            break;
+        case 'a':
+            o.patient = optarg;
+            break;
+        case 'y':
+            o.stratify = optarg;
+            break;
+        case 'm':
+            o.modality = optarg;
+            break;
+        case 't':
+            if (!parse_integer(optarg, 1, &number) || number > 4096)
+                return usage_error("pack", usage, "--threads takes a number of threads, not `%s`", optarg);
+            o.threads = (int)number;
+            break;
+        case 'f':
+            o.overwrite = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_GOOD;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind == argc && !o.labels)
+        return usage_error("pack", usage, "give folders or files with images, or a table with --labels");
+    if (o.size == 0)
+        return usage_error("pack", usage, "give the size of the images with --size");
+    if (!o.out)
+        return usage_error("pack", usage, "give the folder for the shards with --out");
+    display d = {.terminal = isatty(STDERR_FILENO), .began = seconds()};
+    d.last = d.began;
+    o.inputs = (const char *const *)argv + optind;
+    o.input_count = argc - optind;
+    o.progress = show;
+    o.stop = stop_requested;
+    o.context = &d;
+    catch_signals();
+    anl_pack_report report;
+    anl_diagnostics *diagnostics = anl_diagnostics_new();
+    anl_status status = anl_pack(&o, &report, diagnostics);
+    if (d.bar_shown)
+        fputc('\n', stderr);
+    if (status == ANL_ERROR_STOPPED)
+        fprintf(stderr, "stopped; nothing was left in %s\n", o.out);
+    int code = finish(&diagnostics, status);
+    if (status == ANL_OK) {
+        printf("packed     %lld of %lld images, %d x %d, %d bits, in %.1f s\n", (long long)report.packed, (long long)report.images, o.size,
+               o.size, report.bits, seconds() - d.began);
+        printf("skipped    %lld\n", (long long)report.skipped);
+        if (report.patients > 0)
+            printf("patients   %lld, none in two splits\n", (long long)report.patients);
+        else
+            printf("patients   unknown, split by image\n");
+        printf("train      %lld\n", (long long)report.train);
+        printf("valid      %lld\n", (long long)report.valid);
+        printf("test       %lld\n", (long long)report.test);
+        printf("shards     %d in %s\n", report.shards, o.out);
+    }
+    return code;
+}
