@@ -568,7 +568,7 @@ static void check_param_type(reader *r, const anl_param *param, const anl_expres
         return;
     if (!declared && !strcmp(wanted, "int"))
         wanted = "number";
-    if (!strcmp(wanted, "number") && !strcmp(found, "int"))
+    if (!strcmp(wanted, "number") && (!strcmp(found, "int") || !strcmp(found, "number")))
         return;
     if (!strcmp(wanted, "axes") && !strcmp(found, "list"))
         return;
@@ -1258,19 +1258,19 @@ static const char *identity_of(anl_arena *arena, const char *path)
 /* Adds the file's sections to the reader, its imports' before them. False: it could not be read as YAML. */
 static bool load(reader *r, const char *path, int depth);
 
-static void import_missing(reader *r, const anl_syntax *s, const char *first, const char *second)
+/* Where an import is looked for: beside the importing file, then in the library's folder, then in its lib/. */
+enum { IMPORT_PLACES = 3 };
+
+static void import_missing(reader *r, const anl_syntax *s, const char *const *places)
 {
     anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_import_missing, s->span, "cannot find `%s`", s->text);
-    anl_diagnostic_note(r->diagnostics, d, "looked for %s%s%s", shorten(r->arena, first), second ? " and " : "",
-                        second ? shorten(r->arena, second) : "");
-    /* The nearest name in either folder. */
-    const char *base = strrchr(s->text, '/');
+    const char *base = strrchr(s->text, '/'), **names = NULL;
     base = base ? base + 1 : s->text;
-    const char **names = NULL;
     int count = 0, capacity = 0;
-    for (int i = 0; i < 2; i++) {
-        const char *place = i ? second : first;
-        DIR *folder = place ? opendir(folder_of(r->arena, place)[0] ? folder_of(r->arena, place) : ".") : NULL;
+    for (int i = 0; i < IMPORT_PLACES && places[i]; i++) {
+        const char *folder_name = folder_of(r->arena, places[i]);
+        DIR *folder = opendir(folder_name[0] ? folder_name : ".");
+        anl_diagnostic_note(r->diagnostics, d, "looked for %s", shorten(r->arena, places[i]));
         for (struct dirent *e; folder && (e = readdir(folder));)
             ANL_PUSH(r->arena, names, count, capacity, anl_arena_text(r->arena, e->d_name));
         if (folder)
@@ -1293,15 +1293,18 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
         wrong_kind(r, s, where, "the path of a file", NULL);
         return;
     }
-    const char *first = s->text[0] == '/' ? s->text : anl_arena_printf(r->arena, "%s%s", folder_of(r->arena, importer), s->text);
-    const char *second = r->library && s->text[0] != '/' ? anl_arena_printf(r->arena, "%s/%s", r->library, s->text) : NULL;
-    const char *path = first, *identity = identity_of(r->arena, first);
-    if (!identity && second) {
-        path = second;
-        identity = identity_of(r->arena, second);
+    const char *places[IMPORT_PLACES] = {s->text}, *path = NULL, *identity = NULL;
+    if (s->text[0] != '/') {
+        places[0] = anl_arena_printf(r->arena, "%s%s", folder_of(r->arena, importer), s->text);
+        places[1] = r->library ? anl_arena_printf(r->arena, "%s/%s", r->library, s->text) : NULL;
+        places[2] = r->library ? anl_arena_printf(r->arena, "%s/lib/%s", r->library, s->text) : NULL;
+    }
+    for (int i = 0; i < IMPORT_PLACES && places[i] && !identity; i++) {
+        path = places[i];
+        identity = identity_of(r->arena, path);
     }
     if (!identity) {
-        import_missing(r, s, first, second);
+        import_missing(r, s, places);
         return;
     }
     for (int i = 0; i < r->file_count; i++) {

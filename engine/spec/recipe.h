@@ -242,7 +242,8 @@ typedef struct anl_override {
 } anl_override;
 
 /* Reads and checks. All problems go to diagnostics; *out is a recipe as far as it could be understood (so that tracing can go on finding problems), or NULL where even the
- * file could not be read as YAML. ANL_OK only without errors. library: the folder of the stock library for imports that are not found relative to the importing file. */
+ * file could not be read as YAML. ANL_OK only without errors. library: the folder of stock specs, which holds lib/, for imports that are not found
+ * relative to the importing file; NULL: none. */
 anl_status anl_recipe_read(const char *path, const anl_override *overrides, int override_count, const char *library,
                            anl_diagnostics *diagnostics, anl_recipe **out);
 void anl_recipe_free(anl_recipe **recipe);
