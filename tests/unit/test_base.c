@@ -313,7 +313,7 @@ END_TEST
 
 START_TEST(numbers_read_back)
 {
-    static const double values[] = {0, 1, 0.1, 1.0 / 3, 1e300, 5e-324, 2.2250738585072014e-308, 123456789012345678, -1e-7, 0.30000000000000004};
+    static const double values[] = {0, 1, 0.1, 1.0 / 3, 1e300, 5e-324, 2.2250738585072014e-308, 123456789012345680.0, -1e-7, 0.30000000000000004};
     char digits[32];
     for (size_t i = 0; i < ANL_COUNT(values); i++) {
         anl_number_text(values[i], digits);
