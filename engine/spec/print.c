@@ -354,7 +354,8 @@ static void write_data(writer *w, const anl_recipe *recipe)
                 write_node(w, field->axes[a].kind == ANL_P_SPACE ? "~space" : field->axes[a].name, field->axes[a].size);
             w->level--;
             write_text(w, "modality", field->modality);
-            write_text(w, "column", field->column);
+            write_word(w, "column", field->column_param);
+            write_text(w, "column", field->column_param ? NULL : field->column);
             write_text(w, "mask", field->mask);
             write_text(w, "fit", field->fit);
             write_text(w, "unit", field->unit);

@@ -893,6 +893,20 @@ static bool section_pairs(reader *r, int section)
     return s && s->kind == ANL_Y_MAPPING;
 }
 
+/* The column of the shards that a field is: a text, or a param that is one, so that --set can name it. */
+static void read_column(reader *r, const key *k, anl_field_declaration *field)
+{
+    field->column = read_text(r, k);
+    const anl_param *param = field->column && !k->value->quoted ? find_param(r, field->column) : NULL;
+    if (!param)
+        return;
+    field->column_param = param->name;
+    if (param->value && (param->value->kind == ANL_E_TEXT || param->value->kind == ANL_E_NAME))
+        field->column = param->value->name;
+    else if (param->value && param->value->kind != ANL_E_ERROR)
+        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`column:` is a text, and `%s` is none", param->name);
+}
+
 static void read_fields(reader *r, const key *k, anl_source *source)
 {
     if (!k->value)
@@ -915,7 +929,7 @@ static void read_fields(reader *r, const key *k, anl_source *source)
         anl_text_free(&what);
         field.axis_count = read_axes(r, &keys[0], &field.axes);
         field.modality = read_text(r, &keys[1]);
-        field.column = read_text(r, &keys[2]);
+        read_column(r, &keys[2], &field);
         field.mask = read_text(r, &keys[3]);
         if (field.mask && !check_name(r, "a mask", field.mask, keys[3].value->span))
             field.mask = NULL;

@@ -146,6 +146,7 @@ typedef struct anl_field_declaration {
     anl_axis_pattern *axes; /* without batch */
     int axis_count;
     const char *modality, *column, *mask, *fit, *unit; /* or NULL; mask: the name under which the mask is visible */
+    const char *column_param; /* the param whose text `column` is, or NULL */
     anl_expression *missing;
 } anl_field_declaration;
 
@@ -164,7 +165,7 @@ typedef struct anl_source {
 typedef struct anl_module {
     const char *name;
     anl_span span;
-    anl_expression *value;  /* resnet-like(width=32), or … */
+    anl_expression *value;  /* network(width=32), or … */
     const char *copy;       /* … the module it copies, with … */
     anl_span copy_span;
     anl_expression *update; /* … its rule: a call such as ema(momentum=0.999), or NULL */

@@ -470,12 +470,14 @@ START_TEST(test_sections)
                                    "  shards: {default: 'a/b-*.h5', type: text}\n"
                                    "  other: \"quoted text\"\n"
                                    "  warm: 5ep\n"
+                                   "  label: {default: lesion, type: text}\n"
                                    "data:\n"
                                    "  train:\n"
                                    "    shards: shards\n"
                                    "    fields:\n"
                                    "      image: {axes: {channel: 1, y: 8, x: 8}, modality: radiograph, fit: pad}\n"
                                    "      finding: {axes: {class: 14}, missing: -1, mask: known, column: findings}\n"
+                                   "      one: {axes: {}, column: label}\n"
                                    "    labels: {fraction: 0.1, by: patient, drop: true}\n"
                                    "  test: {shards: \"shards\"}\n"
                                    "modules:\n"
@@ -500,7 +502,7 @@ START_TEST(test_sections)
                                    "");
     ck_assert_str_eq(r->title, "All sections");
     ck_assert(!r->library);
-    ck_assert_int_eq(r->param_count, 4);
+    ck_assert_int_eq(r->param_count, 5);
     ck_assert_str_eq(r->params[0].unit, "images");
     ck_assert(r->params[0].high->number == 8192);
     ck_assert_int_eq(r->params[1].value->kind, ANL_E_TEXT);
@@ -509,12 +511,15 @@ START_TEST(test_sections)
     ck_assert_int_eq(r->source_count, 2);
     ck_assert_int_eq(r->sources[0].shards->kind, ANL_E_NAME);
     ck_assert_int_eq(r->sources[1].shards->kind, ANL_E_TEXT);
-    ck_assert_int_eq(r->sources[0].field_count, 2);
+    ck_assert_int_eq(r->sources[0].field_count, 3);
     ck_assert_int_eq(r->sources[0].fields[0].axis_count, 3);
     ck_assert_str_eq(r->sources[0].fields[0].axes[1].name, "y");
     ck_assert_str_eq(r->sources[0].fields[0].fit, "pad");
     ck_assert_str_eq(r->sources[0].fields[1].mask, "known");
     ck_assert_str_eq(r->sources[0].fields[1].column, "findings");
+    ck_assert_ptr_null(r->sources[0].fields[1].column_param);
+    ck_assert_str_eq(r->sources[0].fields[2].column, "lesion");
+    ck_assert_str_eq(r->sources[0].fields[2].column_param, "label");
     ck_assert(r->sources[0].fields[1].missing->number == -1);
     ck_assert_str_eq(r->sources[0].label_by, "patient");
     ck_assert(r->sources[0].drop_unlabelled);
