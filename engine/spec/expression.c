@@ -430,7 +430,18 @@ static anl_expression *parse_postfix(parser *p, anl_expression *e, size_t start)
     while (!p->failed) {
         size_t open = p->token.start;
         int capacity = 0;
-        if (take(p, "(")) {
+        if ((p->token.kind == T_NUMBER || p->token.kind == T_DURATION) && p->text[open] == '.' && open == p->last) {
+            /* layer1.0.conv1: behind a name, .0 is no number but a component of a path */
+            size_t end = open + 1;
+            while (is_digit(p->text[end]))
+                end++;
+            p->token.end = p->at = end;
+            anl_expression *member = new_expression(p, ANL_E_MEMBER, start);
+            member->name = anl_arena_copy(p->arena, p->text + open + 1, end - open - 1);
+            add_item(p, member, e, &capacity);
+            advance(p);
+            e = member;
+        } else if (take(p, "(")) {
             if (e->kind != ANL_E_NAME && e->kind != ANL_E_MEMBER) {
                 suggest(p, fail_at(p, ANL_A_expression_syntax, open, open + 1, "only a name can be called"), "write `*` for a product");
                 return e;
