@@ -255,6 +255,18 @@ static void affine_of(const anl_kernel *kernel, int n, affine *forms)
     }
 }
 
+void anl_kernel_affine_all(const anl_kernel *kernel, int count, bool *known, int64_t (*coefficient)[ANL_MAX_DIMS], int64_t *base)
+{
+    affine *forms = anl_malloc(sizeof(affine) * (size_t)(count > 0 ? count : 1));
+    for (int n = 0; n < count; n++) {
+        affine_of(kernel, n, forms);
+        known[n] = forms[n].known;
+        memcpy(coefficient[n], forms[n].coefficient, sizeof coefficient[n]);
+        base[n] = forms[n].base;
+    }
+    free(forms);
+}
+
 bool anl_kernel_affine(const anl_kernel *kernel, int32_t instr, int64_t coefficient[ANL_MAX_DIMS], int64_t *base)
 {
     if (instr < 0 || instr >= kernel->instr_count)

@@ -187,6 +187,8 @@ void anl_program_scalars(const anl_program *program, int64_t step, double steps_
 /* ---- what executors need to know of an instruction list ---- */
 /* If int32 instruction `instr` is affine in the kernel's dims: true, index = base + sum coefficient[d] * dim d. */
 bool anl_kernel_affine(const anl_kernel *kernel, int32_t instr, int64_t coefficient[ANL_MAX_DIMS], int64_t *base);
+/* The same for all of the first `count` instructions at once. */
+void anl_kernel_affine_all(const anl_kernel *kernel, int count, bool *known, int64_t (*coefficient)[ANL_MAX_DIMS], int64_t *base);
 /* True if the kernel's tail is nothing but one store of ACC 0 at an affine index. */
 bool anl_kernel_plain_store(const anl_kernel *kernel, int64_t coefficient[ANL_MAX_DIMS], int64_t *base);
 

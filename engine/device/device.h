@@ -89,6 +89,7 @@ typedef struct anl_device_class {
 struct anl_device {
     const anl_device_class *class;
     anl_device_info info;
+    bool lost; /* set by device.c once a call returned ANL_ERROR_DEVICE_LOST; from then on all calls do */
 };
 struct anl_memory {
     anl_device *device;
