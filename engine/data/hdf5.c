@@ -1,64 +1,11 @@
 /* HDF5 with errors as text and one thread at a time.
- * In: see hdf5.h. Out: see hdf5.h.
- * The one piece of process-wide state in the engine is the lock here. */
+ * In: names, texts and numbers. Out: files and attributes whose bytes depend on nothing else.
+ * Every function here expects the lock to be held. */
 #include "data/hdf5.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A static lock, because what it guards is static, too: the library's own tables of open objects, of which a process has one set.
- * A lock in each data set would not keep two of them (or a checkpoint) from entering the library at once. What HDF5 would do on an
- * error is kept beside it while the lock is held. */
-static struct {
-    pthread_mutex_t mutex;
-    H5E_auto2_t print;
-    void *context;
-} library = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-void anl_hdf5_lock(void)
-{
-    pthread_mutex_lock(&library.mutex);
-    H5Eget_auto2(H5E_DEFAULT, &library.print, &library.context);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
-
-void anl_hdf5_unlock(void)
-{
-    int kept = errno;
-    H5Eset_auto2(H5E_DEFAULT, library.print, library.context);
-    pthread_mutex_unlock(&library.mutex);
-    errno = kept;
-}
-
-typedef struct walk {
-    char inner[240], outer[120];
-} walk;
-
-static herr_t look(unsigned n, const H5E_error2_t *error, void *context)
-{
-    walk *w = context;
-    const char *text = error->desc ? error->desc : "";
-    if (n == 0)
-        snprintf(w->inner, sizeof w->inner, "%s", text);
-    if (text[0])
-        snprintf(w->outer, sizeof w->outer, "%s", text);
-    return 0;
-}
-
-void anl_hdf5_reason(char *text, size_t size)
-{
-    walk w = {{0}, {0}};
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look, &w);
-    if (!w.inner[0] && !w.outer[0])
-        snprintf(text, size, "HDF5 gives no reason");
-    else if (strcmp(w.inner, w.outer) == 0 || !w.inner[0])
-        snprintf(text, size, "%s", w.outer);
-    else
-        snprintf(text, size, "%s (%s)", w.outer, w.inner);
-}
 
 hid_t anl_hdf5_open(const char *path)
 {

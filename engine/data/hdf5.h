@@ -10,9 +10,6 @@
 
 #include "data/hdf5_lock.h"
 
-/* Under the lock, right after a failed call: what HDF5 says, innermost first, e.g. "unable to open file: No such file or directory". */
-void anl_hdf5_reason(char *text, size_t size);
-
 /* The helpers below are called under the lock and return a negative value or false on failure. */
 
 /* Opens a file for reading; no lock file or file lock is insisted on, so that read-only and network file systems work. */

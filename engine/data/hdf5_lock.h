@@ -4,9 +4,13 @@
 #ifndef ANL_DATA_HDF5_LOCK_H
 #define ANL_DATA_HDF5_LOCK_H
 
-/* Takes the process-wide lock and silences HDF5's printing of errors. Not recursive. */
+#include <stddef.h>
+
+/* Takes the process-wide lock and silences HDF5's printing of errors. A thread may take it again while it holds it. */
 void anl_hdf5_lock(void);
 /* Restores the printing and releases the lock. errno is kept. */
 void anl_hdf5_unlock(void);
+/* While the lock is held: why the last call that failed did, e.g. "unable to open file (truncated file: eof = ...)". */
+void anl_hdf5_reason(char *text, size_t size);
 
 #endif

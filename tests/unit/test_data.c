@@ -1,0 +1,1512 @@
+/* Tests of the data layer: image readers, tables, packing, shards, data sets, order, loader.
+ * In: files this test writes itself into a temporary folder. Out: check's report.
+ * Every fixture is made with the same libraries' writers, so that what must come back is known to the bit. */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <png.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <tiffio.h>
+#include <unistd.h>
+
+#include <jpeglib.h> /* needs stdio.h before it */
+
+#include <anlage/dataset.h>
+#include <anlage/diagnostic_codes.h>
+
+#include "base/base.h"
+#include "data/csv.h"
+#include "data/hdf5.h"
+#include "data/image.h"
+
+static char root[64];
+static anl_arena *arena;
+static anl_diagnostics *problems;
+
+static const char *in_root(const char *name) { return anl_arena_printf(arena, "%s/%s", root, name); }
+
+static void remove_all(const char *folder)
+{
+    DIR *open = opendir(folder);
+    if (!open)
+        return;
+    for (struct dirent *found; (found = readdir(open));) {
+        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+            continue;
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", folder, found->d_name);
+        struct stat about;
+        if (lstat(path, &about) == 0 && S_ISDIR(about.st_mode))
+            remove_all(path);
+        else
+            unlink(path);
+    }
+    closedir(open);
+    rmdir(folder);
+}
+
+static void setup(void)
+{
+    strcpy(root, "/tmp/anlage-data-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    arena = anl_arena_new();
+    problems = anl_diagnostics_new();
+}
+
+static void teardown(void)
+{
+    remove_all(root);
+    anl_diagnostics_free(&problems);
+    anl_arena_free(&arena);
+}
+
+static bool has_code(anl_code code)
+{
+    for (int i = 0; i < anl_diagnostics_count(problems); i++)
+        if (anl_diagnostics_get(problems, i)->code == code)
+            return true;
+    return false;
+}
+
+static const char *message(anl_code code)
+{
+    for (int i = 0; i < anl_diagnostics_count(problems); i++)
+        if (anl_diagnostics_get(problems, i)->code == code)
+            return anl_diagnostics_get(problems, i)->message;
+    return "";
+}
+
+static void write_bytes(const char *path, const void *bytes, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, length, file), length);
+    fclose(file);
+}
+
+static void write_text(const char *path, const char *text) { write_bytes(path, text, strlen(text)); }
+
+static void *read_bytes(const char *path, size_t *length)
+{
+    char *text;
+    ck_assert_int_eq(anl_file_read(arena, path, 0, &text, length), ANL_OK);
+    return text;
+}
+
+/* A value that depends on everything, so that a transposed or shifted image shows. */
+static unsigned pattern(int x, int y, int c, int bits)
+{
+    unsigned v = (unsigned)(x * 37 + y * 101 + c * 59 + 7);
+    return bits == 16 ? (v * 257 + 3 * v) & 65535 : v & ((1u << bits) - 1);
+}
+
+/* ---- TIFF ---- */
+
+typedef struct tiff_case {
+    int width, height, bits, samples, photometric, planar, compression, tile, rows_per_strip, format, extra;
+} tiff_case;
+
+static void put_sample(uint8_t *row, size_t i, int bits, unsigned v)
+{
+    if (bits == 16)
+        ((uint16_t *)(void *)row)[i] = (uint16_t)v;
+    else if (bits == 8)
+        row[i] = (uint8_t)v;
+    else
+        row[i * (size_t)bits / 8] |= (uint8_t)(v << (8 - bits - (int)(i * (size_t)bits % 8)));
+}
+
+static void write_tiff_page(TIFF *tiff, const tiff_case *t)
+{
+    TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, t->width);
+    TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, t->height);
+    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, t->bits);
+    TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, t->samples);
+    TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, t->photometric);
+    TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, t->planar);
+    TIFFSetField(tiff, TIFFTAG_COMPRESSION, t->compression);
+    if (t->format)
+        TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, t->format);
+    if (t->extra) {
+        uint16_t kind = EXTRASAMPLE_UNASSALPHA;
+        TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, 1, &kind);
+    }
+    if (t->photometric == PHOTOMETRIC_PALETTE) {
+        uint16_t map[3][256];
+        for (int i = 0; i < 1 << t->bits; i++)
+            for (int c = 0; c < 3; c++)
+                map[c][i] = (uint16_t)((i * (c + 1) * 3 & 255) << 8);
+        TIFFSetField(tiff, TIFFTAG_COLORMAP, map[0], map[1], map[2]);
+    }
+    bool planar = t->planar == PLANARCONFIG_SEPARATE;
+    int planes = planar ? t->samples : 1, per = planar ? 1 : t->samples;
+    if (t->tile) {
+        TIFFSetField(tiff, TIFFTAG_TILEWIDTH, t->tile);
+        TIFFSetField(tiff, TIFFTAG_TILELENGTH, t->tile);
+        size_t row = (size_t)TIFFTileRowSize(tiff);
+        uint8_t *tile = malloc((size_t)TIFFTileSize(tiff));
+        for (int plane = 0; plane < planes; plane++)
+            for (int y0 = 0; y0 < t->height; y0 += t->tile)
+                for (int x0 = 0; x0 < t->width; x0 += t->tile) {
+                    memset(tile, 0, (size_t)TIFFTileSize(tiff));
+                    for (int y = 0; y < t->tile; y++)
+                        for (int x = 0; x < t->tile; x++)
+                            for (int c = 0; c < per; c++)
+                                put_sample(tile + row * (size_t)y, (size_t)(x * per + c), t->bits, pattern(x0 + x, y0 + y, plane + c, t->bits));
+                    ck_assert_int_ge(TIFFWriteTile(tiff, tile, (uint32_t)x0, (uint32_t)y0, 0, (uint16_t)plane), 0);
+                }
+        free(tile);
+    } else {
+        TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, t->rows_per_strip);
+        uint8_t *row = calloc(1, (size_t)TIFFScanlineSize(tiff) + 8);
+        for (int plane = 0; plane < planes; plane++)
+            for (int y = 0; y < t->height; y++) {
+                memset(row, 0, (size_t)TIFFScanlineSize(tiff));
+                for (int x = 0; x < t->width; x++)
+                    for (int c = 0; c < per; c++)
+                        put_sample(row, (size_t)(x * per + c), t->bits, pattern(x, y, plane + c, t->bits));
+                ck_assert_int_ge(TIFFWriteScanline(tiff, row, (uint32_t)y, (uint16_t)plane), 0);
+            }
+        free(row);
+    }
+    TIFFWriteDirectory(tiff);
+}
+
+static void write_tiff(const char *path, const char *mode, const tiff_case *t, int pages)
+{
+    TIFF *tiff = TIFFOpen(path, mode);
+    ck_assert_ptr_nonnull(tiff);
+    for (int i = 0; i < pages; i++)
+        write_tiff_page(tiff, t);
+    TIFFClose(tiff);
+}
+
+START_TEST(tiff_reads_every_layout)
+{
+    static const int compressions[] = {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE, COMPRESSION_PACKBITS};
+    static const char *const modes[] = {"wl", "wb", "w8"}; /* little-endian, big-endian, BigTIFF */
+    int cases = 0;
+    for (int m = 0; m < 3; m++)
+        for (int k = 0; k < 4; k++)
+            for (int bits = 1; bits <= 16; bits *= 2)
+                for (int tile = 0; tile <= 32; tile += 16)
+                    for (int kind = 0; kind < 7; kind++) {
+                        tiff_case t = {.width = 37, .height = 29, .bits = bits, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
+                                       .planar = PLANARCONFIG_CONTIG, .compression = compressions[k], .tile = tile,
+                                       .rows_per_strip = 5};
+                        if (kind == 1)
+                            t.photometric = PHOTOMETRIC_MINISWHITE;
+                        if (kind == 2 || kind == 3 || kind == 4) {
+                            t.photometric = PHOTOMETRIC_RGB;
+                            t.samples = 3;
+                            if (bits < 8)
+                                continue;
+                        }
+                        if (kind == 3)
+                            t.planar = PLANARCONFIG_SEPARATE;
+                        if (kind == 4 || kind == 5) { /* with alpha */
+                            t.samples++;
+                            t.extra = 1;
+                            if (bits < 8)
+                                continue;
+                        }
+                        if (kind == 6) {
+                            if (bits > 8)
+                                continue;
+                            t.photometric = PHOTOMETRIC_PALETTE;
+                        }
+                        const char *path = in_root("a.tif");
+                        write_tiff(path, modes[m], &t, 1);
+                        anl_image image;
+                        anl_status status = anl_image_read(path, &image, problems);
+                        ck_assert_msg(status == ANL_OK, "mode %s compression %d bits %d tile %d kind %d: %s", modes[m], compressions[k], bits,
+                                      tile, kind, message(ANL_A_image_unreadable));
+                        ck_assert_int_eq(image.width, 37);
+                        ck_assert_int_eq(image.height, 29);
+                        ck_assert_int_eq(image.bits, bits == 16 ? 16 : 8);
+                        int channels = kind == 2 || kind == 3 || kind == 4 || kind == 6 ? 3 : 1;
+                        ck_assert_int_eq(image.channels, channels);
+                        for (int y = 0; y < 29; y++)
+                            for (int x = 0; x < 37; x++)
+                                for (int c = 0; c < channels; c++) {
+                                    unsigned v = pattern(x, y, kind == 6 ? 0 : c, bits);
+                                    if (kind == 6)
+                                        v = (unsigned)((int)v * (c + 1) * 3 & 255);
+                                    else if (bits < 8)
+                                        v = v * 255 / ((1u << bits) - 1);
+                                    if (kind == 1)
+                                        v = (bits == 16 ? 65535 : 255) - v;
+                                    ck_assert_uint_eq(image.pixels[(y * 37 + x) * channels + c], v);
+                                }
+                        anl_image_free(&image);
+                        cases++;
+                    }
+    ck_assert_int_gt(cases, 500);
+    ck_assert_int_eq(anl_diagnostics_count(problems), 0);
+}
+END_TEST
+
+START_TEST(tiff_reads_the_first_page_and_says_so)
+{
+    tiff_case t = {.width = 8, .height = 8, .bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_NONE, .rows_per_strip = 8};
+    write_tiff(in_root("pages.tif"), "w", &t, 3);
+    anl_image image;
+    ck_assert_int_eq(anl_image_read(in_root("pages.tif"), &image, problems), ANL_OK);
+    ck_assert_uint_eq(image.pixels[9], pattern(1, 1, 0, 16));
+    anl_image_free(&image);
+    ck_assert(has_code(ANL_A_image_pages));
+    ck_assert_ptr_nonnull(strstr(message(ANL_A_image_pages), "3 pages"));
+}
+END_TEST
+
+START_TEST(tiff_is_brought_upright)
+{
+    /* For each orientation: where the stored first row lies and where the stored first column lies. */
+    for (int orientation = 1; orientation <= 8; orientation++) {
+        TIFF *tiff = TIFFOpen(in_root("o.tif"), "w");
+        TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 3);
+        TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 2);
+        TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 8);
+        TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+        TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, 2);
+        TIFFSetField(tiff, TIFFTAG_ORIENTATION, orientation);
+        uint8_t rows[2][3] = {{1, 2, 3}, {4, 5, 6}};
+        TIFFWriteScanline(tiff, rows[0], 0, 0);
+        TIFFWriteScanline(tiff, rows[1], 1, 0);
+        TIFFClose(tiff);
+        /* Expected upright images, row by row, after the TIFF 6.0 definition of the tag. */
+        static const int expected[8][6] = {{1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1}, {4, 5, 6, 1, 2, 3},
+                                           {1, 4, 2, 5, 3, 6}, {4, 1, 5, 2, 6, 3}, {6, 3, 5, 2, 4, 1}, {3, 6, 2, 5, 1, 4}};
+        anl_image image;
+        ck_assert_int_eq(anl_image_read(in_root("o.tif"), &image, problems), ANL_OK);
+        ck_assert_int_eq(image.width, orientation > 4 ? 2 : 3);
+        for (int i = 0; i < 6; i++)
+            ck_assert_msg(image.pixels[i] == expected[orientation - 1][i], "orientation %d, pixel %d is %d", orientation, i, image.pixels[i]);
+        anl_image_free(&image);
+    }
+}
+END_TEST
+
+static void refused(const char *path, const char *why)
+{
+    anl_image image;
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    ck_assert_int_ne(anl_image_read(path, &image, problems), ANL_OK);
+    ck_assert_ptr_null(image.pixels);
+    ck_assert_int_eq(anl_diagnostics_errors(problems), 1);
+    ck_assert_msg(strstr(message(ANL_A_image_unreadable), why), "expected `%s` in: %s", why, message(ANL_A_image_unreadable));
+}
+
+START_TEST(unfit_images_are_refused_with_the_reason)
+{
+    tiff_case t = {.width = 8, .height = 8, .bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_NONE, .rows_per_strip = 8, .format = SAMPLEFORMAT_INT};
+    write_tiff(in_root("signed.tif"), "w", &t, 1);
+    refused(in_root("signed.tif"), "signed");
+    t.format = SAMPLEFORMAT_UINT;
+    t.photometric = PHOTOMETRIC_CIELAB;
+    t.samples = 3;
+    write_tiff(in_root("lab.tif"), "w", &t, 1);
+    refused(in_root("lab.tif"), "photometric");
+    TIFF *tiff = TIFFOpen(in_root("float.tif"), "w");
+    TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 4);
+    TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 1);
+    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 32);
+    TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_IEEEFP);
+    TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+    TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+    float row[4] = {0};
+    TIFFWriteScanline(tiff, row, 0, 0);
+    TIFFClose(tiff);
+    refused(in_root("float.tif"), "floating-point");
+    refused(in_root("absent.png"), "No such file");
+    refused(root, "not a regular file");
+    write_text(in_root("empty.png"), "");
+    refused(in_root("empty.png"), "empty");
+    write_text(in_root("text.png"), "this is a text called a picture");
+    refused(in_root("text.png"), "neither TIFF nor PNG nor JPEG");
+    /* Sizes are checked before any pixel is allocated: 70,000 wide, and 60,000 x 60,000. */
+    for (int k = 0; k < 2; k++) {
+        tiff = TIFFOpen(in_root("huge.tif"), "w");
+        TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, k ? 60000 : 70000);
+        TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, k ? 60000 : 1);
+        TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 8);
+        TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+        TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, 1);
+        uint8_t *one = calloc(1, 70000);
+        TIFFWriteScanline(tiff, one, 0, 0);
+        free(one);
+        TIFFClose(tiff);
+        refused(in_root("huge.tif"), k ? "1 GiB" : "65536");
+    }
+}
+END_TEST
+
+/* ---- PNG and JPEG ---- */
+
+static void write_png(const char *path, int width, int height, int bits, int colour, bool interlaced)
+{
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    png_init_io(png, file);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, bits, colour, interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (colour == PNG_COLOR_TYPE_PALETTE) {
+        png_color colours[256];
+        for (int i = 0; i < 256; i++)
+            colours[i] = (png_color){(png_byte)(i * 3), (png_byte)(i * 6), (png_byte)(i * 9)};
+        png_set_PLTE(png, info, colours, 1 << bits);
+        png_byte alpha[2] = {7, 9};
+        png_set_tRNS(png, info, alpha, 2, NULL);
+    }
+    png_write_info(png, info);
+    int samples = png_get_channels(png, info);
+    size_t bytes = png_get_rowbytes(png, info);
+    png_bytep *rows = malloc(sizeof *rows * (size_t)height);
+    for (int y = 0; y < height; y++) {
+        rows[y] = calloc(1, bytes + 2);
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < samples; c++) {
+                unsigned v = pattern(x, y, c, bits);
+                if (bits == 16) {
+                    rows[y][2 * (x * samples + c)] = (png_byte)(v >> 8);
+                    rows[y][2 * (x * samples + c) + 1] = (png_byte)v;
+                } else
+                    put_sample(rows[y], (size_t)(x * samples + c), bits, v);
+            }
+    }
+    png_write_image(png, rows);
+    png_write_end(png, info);
+    png_destroy_write_struct(&png, &info);
+    for (int y = 0; y < height; y++)
+        free(rows[y]);
+    free(rows);
+    fclose(file);
+}
+
+START_TEST(png_reads_every_kind)
+{
+    static const int colours[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB_ALPHA,
+                                  PNG_COLOR_TYPE_PALETTE};
+    int cases = 0;
+    for (int k = 0; k < 5; k++)
+        for (int bits = 1; bits <= 16; bits *= 2)
+            for (int interlaced = 0; interlaced < 2; interlaced++) {
+                if ((bits < 8 && k != 0 && k != 4) || (bits == 16 && k == 4))
+                    continue;
+                write_png(in_root("a.png"), 21, 13, bits, colours[k], interlaced);
+                anl_image image;
+                ck_assert_msg(anl_image_read(in_root("a.png"), &image, problems) == ANL_OK, "%s", message(ANL_A_image_unreadable));
+                int channels = k == 1 || k == 3 || k == 4 ? 3 : 1;
+                ck_assert_int_eq(image.channels, channels);
+                ck_assert_int_eq(image.bits, bits == 16 ? 16 : 8);
+                for (int y = 0; y < 13; y++)
+                    for (int x = 0; x < 21; x++)
+                        for (int c = 0; c < channels; c++) {
+                            unsigned v = pattern(x, y, k == 4 ? 0 : c, bits);
+                            if (k == 4)
+                                v = v * 3 * (unsigned)(c + 1) & 255;
+                            else if (bits < 8)
+                                v = v * 255 / ((1u << bits) - 1);
+                            ck_assert_uint_eq(image.pixels[(y * 21 + x) * channels + c], v);
+                        }
+                anl_image_free(&image);
+                cases++;
+            }
+    ck_assert_int_eq(cases, 30);
+}
+END_TEST
+
+static void write_jpeg(const char *path, int width, int height, int channels, int quality)
+{
+    FILE *file = fopen(path, "wb");
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr manager;
+    jpeg.err = jpeg_std_error(&manager);
+    jpeg_create_compress(&jpeg);
+    jpeg_stdio_dest(&jpeg, file);
+    jpeg.image_width = (JDIMENSION)width;
+    jpeg.image_height = (JDIMENSION)height;
+    jpeg.input_components = channels;
+    jpeg.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, quality, TRUE);
+    jpeg_start_compress(&jpeg, TRUE);
+    JSAMPLE *row = malloc((size_t)(width * channels));
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < channels; c++)
+                row[x * channels + c] = (JSAMPLE)(x * 2 + y + c * 40);
+        jpeg_write_scanlines(&jpeg, &row, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    free(row);
+    fclose(file);
+}
+
+START_TEST(jpeg_reads_grey_and_colour)
+{
+    for (int channels = 1; channels <= 3; channels += 2) {
+        write_jpeg(in_root("a.jpg"), 40, 30, channels, 100);
+        anl_image image;
+        ck_assert_int_eq(anl_image_read(in_root("a.jpg"), &image, problems), ANL_OK);
+        ck_assert_int_eq(image.channels, channels);
+        ck_assert_int_eq(image.bits, 8);
+        for (int y = 0; y < 30; y++)
+            for (int x = 0; x < 40; x++)
+                for (int c = 0; c < channels; c++)
+                    ck_assert_int_le(abs(image.pixels[(y * 40 + x) * channels + c] - (x * 2 + y + c * 40)), 4);
+        anl_image_free(&image);
+    }
+    write_jpeg(in_root("cmyk.jpg"), 40, 30, 4, 100);
+    refused(in_root("cmyk.jpg"), "CMYK");
+}
+END_TEST
+
+START_TEST(truncated_and_damaged_files_never_become_pixels)
+{
+    tiff_case t = {.width = 40, .height = 40, .bits = 8, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_LZW, .rows_per_strip = 7};
+    write_tiff(in_root("lzw"), "w", &t, 1);
+    t.compression = COMPRESSION_NONE;
+    t.tile = 16;
+    write_tiff(in_root("tiles"), "w", &t, 1);
+    write_png(in_root("png"), 40, 40, 16, PNG_COLOR_TYPE_GRAY, false);
+    write_jpeg(in_root("jpeg"), 40, 40, 3, 80);
+    static const char *const names[] = {"lzw", "tiles", "png", "jpeg"};
+    uint64_t random = 1;
+    for (int k = 0; k < 4; k++) {
+        size_t length;
+        uint8_t *bytes = read_bytes(in_root(names[k]), &length);
+        anl_image whole, image;
+        ck_assert_int_eq(anl_image_read(in_root(names[k]), &whole, problems), ANL_OK);
+        size_t values = (size_t)(whole.width * whole.height * whole.channels);
+        /* Cut anywhere: either an error, or (only bytes behind the picture are gone) the very same picture. */
+        for (size_t cut = 0; cut < length; cut += 1 + length / 97) {
+            write_bytes(in_root("cut"), bytes, cut);
+            anl_status status = anl_image_read(in_root("cut"), &image, problems);
+            if (status == ANL_OK)
+                ck_assert_msg(memcmp(image.pixels, whole.pixels, values * 2) == 0, "%s cut at %zu of %zu gives other pixels", names[k], cut, length);
+            else
+                ck_assert_ptr_null(image.pixels);
+            anl_image_free(&image);
+        }
+        write_bytes(in_root("half"), bytes, length / 2);
+        ck_assert_int_ne(anl_image_read(in_root("half"), &image, problems), ANL_OK);
+        /* Any byte changed: an error or an image, but no crash (the sanitizers look on). */
+        for (int i = 0; i < 300; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            size_t at = (size_t)(random >> 33) % length;
+            uint8_t kept = bytes[at];
+            bytes[at] = (uint8_t)(random >> 13);
+            write_bytes(in_root("changed"), bytes, length);
+            bytes[at] = kept;
+            if (anl_image_read(in_root("changed"), &image, problems) == ANL_OK)
+                ck_assert_int_gt(image.width, 0);
+            else
+                ck_assert_ptr_null(image.pixels);
+            anl_image_free(&image);
+        }
+        anl_image_free(&whole);
+    }
+}
+END_TEST
+
+/* ---- resampling ---- */
+
+typedef struct drawing {
+    double *values;
+    int width, channels;
+} drawing;
+
+static void draw(void *context, int y, const double *row)
+{
+    drawing *d = context;
+    memcpy(d->values + (size_t)(y * d->width * d->channels), row, sizeof(double) * (size_t)(d->width * d->channels));
+}
+
+START_TEST(resampling_averages_areas_and_interpolates)
+{
+    uint16_t pixels[4 * 6];
+    for (int i = 0; i < 24; i++)
+        pixels[i] = (uint16_t)(i * i);
+    anl_image image = {.width = 6, .height = 4, .channels = 1, .bits = 16, .pixels = pixels};
+    double out[64];
+    drawing d = {.values = out, .width = 3, .channels = 1};
+    ck_assert_int_eq(anl_image_resample(&image, 3, 2, draw, &d), ANL_OK);
+    for (int y = 0; y < 2; y++)
+        for (int x = 0; x < 3; x++) {
+            double sum = 0;
+            for (int v = 0; v < 2; v++)
+                for (int u = 0; u < 2; u++)
+                    sum += pixels[(2 * y + v) * 6 + 2 * x + u];
+            ck_assert_double_eq_tol(out[y * 3 + x], sum / 4, 1e-9);
+        }
+    /* Six to four: each output pixel covers one and a half. */
+    d.width = 4;
+    ck_assert_int_eq(anl_image_resample(&image, 4, 4, draw, &d), ANL_OK);
+    ck_assert_double_eq_tol(out[0], (0 + 0.5 * 1) / 1.5, 1e-9);
+    ck_assert_double_eq_tol(out[1], (0.5 * 1 + 4) / 1.5, 1e-9);
+    /* The same size is the same image. */
+    d.width = 6;
+    ck_assert_int_eq(anl_image_resample(&image, 6, 4, draw, &d), ANL_OK);
+    for (int i = 0; i < 24; i++)
+        ck_assert_double_eq(out[i], pixels[i]);
+    /* Growing by two: pixel centres at 1/4 and 3/4, edges held. */
+    uint16_t two[2] = {10, 30};
+    anl_image pair = {.width = 2, .height = 1, .channels = 1, .bits = 8, .pixels = two};
+    d.width = 4;
+    ck_assert_int_eq(anl_image_resample(&pair, 4, 2, draw, &d), ANL_OK);
+    static const double grown[] = {10, 15, 25, 30};
+    for (int i = 0; i < 8; i++)
+        ck_assert_double_eq_tol(out[i], grown[i % 4], 1e-12);
+    /* The mean survives any shrinking, and a constant image stays constant, three channels apart. */
+    enum { W = 53, H = 31 };
+    uint16_t *big = malloc(sizeof *big * W * H * 3);
+    double mean[3] = {0};
+    for (int i = 0; i < W * H; i++)
+        for (int c = 0; c < 3; c++) {
+            big[3 * i + c] = c == 2 ? 777 : (uint16_t)(i * 7919 % 65536);
+            mean[c] += big[3 * i + c];
+        }
+    anl_image colour = {.width = W, .height = H, .channels = 3, .bits = 16, .pixels = big};
+    double *small = malloc(sizeof *small * W * H * 3);
+    for (int w = 1; w <= W; w += 13)
+        for (int h = 1; h <= H; h += 10) {
+            d = (drawing){.values = small, .width = w, .channels = 3};
+            ck_assert_int_eq(anl_image_resample(&colour, w, h, draw, &d), ANL_OK);
+            double sum[3] = {0};
+            for (int i = 0; i < w * h; i++)
+                for (int c = 0; c < 3; c++)
+                    sum[c] += small[3 * i + c];
+            for (int c = 0; c < 3; c++)
+                ck_assert_double_eq_tol(sum[c] / (w * h), mean[c] / (W * H), 1e-6);
+            for (int i = 0; i < w * h; i++)
+                ck_assert_double_eq_tol(small[3 * i + 2], 777, 1e-9);
+        }
+    free(small);
+    free(big);
+}
+END_TEST
+
+/* ---- tables ---- */
+
+START_TEST(csv_follows_the_standard)
+{
+    write_text(in_root("a.csv"), "\xEF\xBB\xBF" "file,\"a name, quoted\",c\r\n"
+                                 "x.png,\"say \"\"hi\"\"\",1\r\n"
+                                 "\r\n"
+                                 "\"two\nlines.png\",,3\r\n"
+                                 "last.png,\"\",5");
+    anl_csv csv;
+    ck_assert_int_eq(anl_csv_read(arena, in_root("a.csv"), problems, &csv), ANL_OK);
+    ck_assert_int_eq(csv.columns, 3);
+    ck_assert_int_eq((int)csv.rows, 3);
+    ck_assert_str_eq(csv.names[0], "file");
+    ck_assert_str_eq(csv.names[1], "a name, quoted");
+    ck_assert_str_eq(anl_csv_cell(&csv, 0, 1), "say \"hi\"");
+    ck_assert_str_eq(anl_csv_cell(&csv, 1, 0), "two\nlines.png");
+    ck_assert_str_eq(anl_csv_cell(&csv, 1, 1), "");
+    ck_assert_str_eq(anl_csv_cell(&csv, 2, 2), "5");
+    ck_assert_int_eq(csv.lines[0], 2);
+    ck_assert_int_eq(csv.lines[1], 4);
+    ck_assert_int_eq(csv.lines[2], 6);
+    ck_assert_int_eq(anl_csv_column(&csv, "c"), 2);
+    write_text(in_root("b.csv"), "file;y\na;1,5\n");
+    ck_assert_int_eq(anl_csv_read(arena, in_root("b.csv"), problems, &csv), ANL_OK);
+    ck_assert_str_eq(anl_csv_cell(&csv, 0, 1), "1,5");
+    ck_assert_int_eq(anl_diagnostics_count(problems), 0);
+}
+END_TEST
+
+START_TEST(csv_reports_each_problem_with_its_line)
+{
+    static const struct {
+        const char *text, *why;
+        int line;
+    } cases[] = {
+        {"", "empty", 1},
+        {"file,y\n", "no rows", 1},
+        {"file,y\na,1\nb\nc,3\n", "1 cells", 3},
+        {"file,y\na,1,2\n", "3 cells", 2},
+        {"file,y\na,\"1\n", "never ends", 2},
+        {"file,y\na,\"1\"x\n", "closing quote", 2},
+        {"file,y,y\na,1,2\n", "both called `y`", 1},
+        {"file,,y\na,1,2\n", "no name", 1},
+        {"file,y\na,1\nb,\xFF\n", "UTF-8", 3},
+    };
+    for (size_t i = 0; i < ANL_COUNT(cases); i++) {
+        anl_diagnostics_free(&problems);
+        problems = anl_diagnostics_new();
+        write_text(in_root("a.csv"), cases[i].text);
+        anl_csv csv;
+        ck_assert_int_eq(anl_csv_read(arena, in_root("a.csv"), problems, &csv), ANL_ERROR_FORMAT);
+        const anl_diagnostic *d = anl_diagnostics_get(problems, 0);
+        ck_assert_msg(strstr(d->message, cases[i].why), "case %zu: %s", i, d->message);
+        ck_assert_int_eq(d->span.line, cases[i].line);
+    }
+    anl_csv csv;
+    ck_assert_int_eq(anl_csv_read(arena, in_root("absent.csv"), problems, &csv), ANL_ERROR_FILE);
+}
+END_TEST
+
+/* ---- order ---- */
+
+START_TEST(order_is_a_bijection)
+{
+    static const int64_t counts[] = {1, 2, 3, 4, 5, 7, 15, 16, 17, 63, 64, 65, 100, 255, 256, 257, 1000, 4097, 65537, 100003};
+    for (size_t k = 0; k < ANL_COUNT(counts); k++)
+        for (uint64_t key = 0; key < 3; key++) {
+            uint8_t *seen = calloc(1, (size_t)counts[k]);
+            for (int64_t i = 0; i < counts[k]; i++) {
+                int64_t j = anl_order(i, counts[k], key);
+                ck_assert(j >= 0 && j < counts[k]);
+                ck_assert_int_eq(seen[j]++, 0);
+            }
+            free(seen);
+        }
+    /* Huge counts: in range, and distinct where distinct is checked. */
+    int64_t last = -1;
+    for (int64_t i = 0; i < 1000; i++) {
+        int64_t j = anl_order(i, (int64_t)1 << 40, 7);
+        ck_assert(j >= 0 && j < (int64_t)1 << 40 && j != last);
+        last = j;
+    }
+}
+END_TEST
+
+START_TEST(order_depends_on_the_key_and_mixes)
+{
+    enum { N = 10000 };
+    int same = 0, neighbours = 0;
+    double correlation = 0;
+    for (int i = 0; i < N; i++) {
+        int64_t a = anl_order(i, N, 1), b = anl_order(i, N, 2);
+        same += a == b;
+        neighbours += llabs(anl_order(i + 1 < N ? i + 1 : 0, N, 1) - a) == 1;
+        correlation += ((double)i - N / 2.0) * ((double)a - N / 2.0) / ((double)N * N / 12.0) / N;
+    }
+    ck_assert_int_lt(same, 12);       /* expected 1 */
+    ck_assert_int_lt(neighbours, 14); /* expected 2 */
+    ck_assert(fabs(correlation) < 0.05);
+    /* Every sample is equally likely first over keys: each of 10 gets its share of 20,000. */
+    int first[10] = {0};
+    for (uint64_t key = 0; key < 20000; key++)
+        first[anl_order(0, 10, key * 0x9E3779B97F4A7C15u)]++;
+    for (int i = 0; i < 10; i++)
+        ck_assert_msg(abs(first[i] - 2000) < 250, "sample %d is first %d times", i, first[i]);
+}
+END_TEST
+
+/* ---- packing and reading ---- */
+
+/* 60 images of 12 patients: 16-bit TIFF of 24 x 16; y is missing for every tenth, finding.* are two columns, kind is words. */
+static void make_set(const char *folder, bool mixed)
+{
+    anl_text csv = {0};
+    anl_text_add(&csv, "file,y,finding.edema,finding.mass,kind,patient,note\n");
+    anl_folder_make(in_root(folder));
+    for (int i = 0; i < 60; i++) {
+        const char *file = anl_arena_printf(arena, "i%02d.tif", i);
+        const char *path = anl_arena_printf(arena, "%s/%s/%s", root, folder, file);
+        TIFF *tiff = TIFFOpen(path, "w");
+        int bits = mixed && i % 2 ? 8 : 16;
+        TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 24);
+        TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 16);
+        TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, bits);
+        TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+        TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, 16);
+        uint8_t row[48];
+        for (int y = 0; y < 16; y++) {
+            memset(row, 0, sizeof row);
+            for (int x = 0; x < 24; x++)
+                put_sample(row, (size_t)x, bits, pattern(x + i, y, 0, bits));
+            TIFFWriteScanline(tiff, row, (uint32_t)y, 0);
+        }
+        TIFFClose(tiff);
+        anl_text_printf(&csv, "%s,%s,%d,%s,%s,P%d,note %d\n", file, i % 10 == 9 ? "" : i % 3 == 0 ? "1" : "0", i % 2, i % 5 == 0 ? "" : "0.25",
+                        i % 3 == 0 ? "mass" : i % 3 == 1 ? "cyst" : "normal", i / 5, i);
+    }
+    write_text(anl_arena_printf(arena, "%s/%s/labels.csv", root, folder), csv.data);
+    anl_text_free(&csv);
+}
+
+static anl_pack_options pack_options(const char *folder, const char *out)
+{
+    const char **inputs = ANL_NEW(arena, const char *);
+    inputs[0] = in_root(folder);
+    return (anl_pack_options){.inputs = inputs, .input_count = 1, .labels = anl_arena_printf(arena, "%s/%s/labels.csv", root, folder),
+                              .out = in_root(out), .size = 24, .channels = 1, .fraction_valid = 0.25, .fraction_test = 0.25, .seed = 5,
+                              .shard_samples = 8, .threads = 2};
+}
+
+static void show_problems(void) { anl_diagnostics_print(problems, stderr, false); }
+
+static void packed(const anl_pack_options *o, anl_pack_report *report)
+{
+    anl_status status = anl_pack(o, report, problems);
+    if (status != ANL_OK)
+        show_problems();
+    ck_assert_int_eq(status, ANL_OK);
+}
+
+static int count_files(const char *folder)
+{
+    int count = 0;
+    DIR *open = opendir(folder);
+    for (struct dirent *found; open && (found = readdir(open));)
+        count += found->d_name[0] != '.';
+    if (open)
+        closedir(open);
+    return count;
+}
+
+START_TEST(pack_is_the_same_for_any_number_of_threads)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "one");
+    anl_pack_report first, second;
+    o.threads = 1;
+    packed(&o, &first);
+    ck_assert_int_eq((int)first.images, 60);
+    ck_assert_int_eq((int)first.packed, 60);
+    ck_assert_int_eq((int)first.patients, 12);
+    ck_assert_int_eq((int)first.train, 30);
+    ck_assert_int_eq((int)first.valid, 15);
+    ck_assert_int_eq((int)first.test, 15);
+    ck_assert_int_eq(first.bits, 16);
+    sleep(1); /* a timestamp, were there one, would differ */
+    o.out = in_root("two");
+    o.threads = 3;
+    packed(&o, &second);
+    ck_assert_int_eq(first.shards, second.shards);
+    ck_assert_int_eq(count_files(in_root("one")), first.shards + 1);
+    DIR *open = opendir(in_root("one"));
+    int compared = 0;
+    for (struct dirent *found; (found = readdir(open));) {
+        if (found->d_name[0] == '.')
+            continue;
+        size_t a, b;
+        void *one = read_bytes(anl_arena_printf(arena, "%s/one/%s", root, found->d_name), &a);
+        void *two = read_bytes(anl_arena_printf(arena, "%s/two/%s", root, found->d_name), &b);
+        ck_assert_uint_eq(a, b);
+        ck_assert_msg(memcmp(one, two, a) == 0, "%s differs", found->d_name);
+        compared++;
+    }
+    closedir(open);
+    ck_assert_int_eq(compared, first.shards + 1);
+    /* Another seed is another split. */
+    o.out = in_root("three");
+    o.seed = 6;
+    packed(&o, &second);
+    size_t a, b;
+    void *one = read_bytes(in_root("one/test-00000.h5"), &a), *three = read_bytes(in_root("three/test-00000.h5"), &b);
+    ck_assert(a != b || memcmp(one, three, a) != 0);
+}
+END_TEST
+
+static anl_field image_field(void)
+{
+    return (anl_field){.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {1, 24, 24}};
+}
+
+static anl_dataset *opened(const char *pattern, const anl_field *fields, int count, double fraction, bool by_patient, bool drop)
+{
+    anl_dataset_options o = {.pattern = pattern, .folder = root, .label_fraction = fraction, .label_by_patient = by_patient,
+                             .drop_unlabelled = drop, .seed = 3};
+    anl_dataset *set = NULL;
+    anl_status status = anl_dataset_open(&o, fields, count, problems, &set);
+    if (status != ANL_OK)
+        show_problems();
+    ck_assert_int_eq(status, ANL_OK);
+    return set;
+}
+
+START_TEST(samples_come_back_as_declared)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert_int_eq(report.shards, 8); /* 60 samples in shards of 8 */
+    anl_field fields[] = {
+        image_field(),
+        {.name = "image", .rank = 3, .axis = {"x", "channel", "y"}, .size = {24, 1, 24}},
+        {.name = "y", .has_mask = true},
+        {.name = "finding", .rank = 1, .axis = {"class"}, .size = {2}, .has_mask = true},
+        {.name = "kind", .rank = 1, .axis = {"class"}, .size = {3}},
+        {.name = "code", .column = "kind"},
+        {.name = "both", .rank = 1, .axis = {"class"}, .size = {2}, .column = "finding.mass, y", .missing = 1, .has_missing = true, .has_mask = true},
+        {.name = "image", .rank = 2, .axis = {"y", "x"}, .size = {12, 12}, .has_mask = true},
+    };
+    anl_dataset *set = opened("out/train-*.h5", fields, ANL_COUNT(fields), 1, false, false);
+    ck_assert_int_eq((int)anl_dataset_count(set), 60);
+    ck_assert_str_eq(anl_dataset_column(set, 3, 0), "finding.edema");
+    ck_assert_str_eq(anl_dataset_column(set, 3, 1), "finding.mass");
+    ck_assert_ptr_null(anl_dataset_column(set, 3, 2));
+    ck_assert_str_eq(anl_dataset_column(set, 4, 1), "mass");
+    ck_assert_str_eq(anl_dataset_column(set, 6, 1), "y");
+    float a[576], b[576], mask[576];
+    for (int i = 0; i < 60; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, a, NULL, problems), ANL_OK);
+        ck_assert_int_eq(anl_dataset_read(set, i, 1, b, NULL, problems), ANL_OK);
+        for (int y = 0; y < 24; y++)
+            for (int x = 0; x < 24; x++) {
+                /* 24 x 16 on a canvas of 24 x 24: four rows of zeros above and below */
+                bool inside = y >= 4 && y < 20;
+                float expected = inside ? (float)(pattern(x + i, y - 4, 0, 16) * (1.0 / 65535.0)) : 0;
+                ck_assert_float_eq(a[y * 24 + x], expected);
+                ck_assert_float_eq(b[x * 24 + y], expected);
+            }
+        ck_assert_int_eq(anl_dataset_read(set, i, 2, b, mask, problems), ANL_OK);
+        ck_assert_float_eq(mask[0], i % 10 == 9 ? 0 : 1);
+        ck_assert_float_eq(b[0], i % 10 == 9 ? 0 : i % 3 == 0 ? 1 : 0);
+        ck_assert_int_eq(anl_dataset_read(set, i, 3, b, mask, problems), ANL_OK);
+        ck_assert_float_eq(b[0], i % 2);
+        ck_assert_float_eq(mask[0], 1);
+        ck_assert_float_eq(b[1], i % 5 == 0 ? 0 : 0.25f);
+        ck_assert_float_eq(mask[1], i % 5 == 0 ? 0 : 1);
+        int kind = i % 3 == 0 ? 1 : i % 3 == 1 ? 0 : 2; /* cyst, mass, normal */
+        ck_assert_int_eq(anl_dataset_read(set, i, 4, b, NULL, problems), ANL_OK);
+        for (int k = 0; k < 3; k++)
+            ck_assert_float_eq(b[k], k == kind);
+        ck_assert_int_eq(anl_dataset_read(set, i, 5, b, NULL, problems), ANL_OK);
+        ck_assert_float_eq(b[0], kind);
+        ck_assert_int_eq(anl_dataset_read(set, i, 6, b, mask, problems), ANL_OK);
+        ck_assert_float_eq(mask[1], i % 10 == 9 || i % 3 == 0 ? 0 : 1); /* 1 means missing here */
+        ck_assert_float_eq(b[1], 0);
+        /* Halved: the mean of each two by two. */
+        ck_assert_int_eq(anl_dataset_read(set, i, 7, b, mask, problems), ANL_OK);
+        for (int y = 0; y < 12; y++)
+            for (int x = 0; x < 12; x++) {
+                float mean = (a[48 * y + 2 * x] + a[48 * y + 2 * x + 1] + a[48 * y + 24 + 2 * x] + a[48 * y + 25 + 2 * x]) / 4;
+                ck_assert_float_eq_tol(b[12 * y + x], mean, 1e-6f);
+                ck_assert_float_eq(mask[12 * y + x], 1);
+            }
+    }
+    /* Patients: twelve, five images each, as in the table. */
+    int64_t patients[60];
+    for (int i = 0; i < 60; i++)
+        patients[i] = anl_dataset_patient(set, i);
+    for (int i = 0; i < 60; i++)
+        for (int j = 0; j < 60; j++)
+            ck_assert_int_eq(patients[i] == patients[j], i / 5 == j / 5);
+    ck_assert_int_eq(anl_dataset_read(set, 60, 0, a, NULL, problems), ANL_ERROR_ARGUMENT);
+    anl_dataset_free(&set);
+    ck_assert_ptr_null(set);
+}
+END_TEST
+
+START_TEST(no_patient_is_in_two_splits)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.stratify = "y";
+    anl_pack_report report;
+    packed(&o, &report);
+    static const char *const splits[] = {"train", "valid", "test"};
+    int seen[12] = {0}, total = 0;
+    for (int s = 0; s < 3; s++) {
+        for (int number = 0; number < 8; number++) {
+            const char *path = anl_arena_printf(arena, "%s/out/%s-%05d.h5", root, splits[s], number);
+            if (access(path, R_OK) != 0)
+                break;
+            anl_hdf5_lock();
+            hid_t file = anl_hdf5_open(path);
+            char **names, *split;
+            size_t count;
+            ck_assert(anl_hdf5_read_texts(file, "patients", false, &names, &count));
+            ck_assert(anl_hdf5_read_text(file, "split", &split));
+            ck_assert_str_eq(split, splits[s]);
+            free(split);
+            for (size_t i = 0; i < count; i++) {
+                int patient = atoi(names[i] + 1);
+                ck_assert(seen[patient] == 0 || seen[patient] == s + 1);
+                total += seen[patient] == 0;
+                seen[patient] = s + 1;
+            }
+            free(names);
+            H5Fclose(file);
+            anl_hdf5_unlock();
+        }
+    }
+    ck_assert_int_eq(total, 12);
+}
+END_TEST
+
+START_TEST(mixed_depths_become_sixteen_bits)
+{
+    make_set("set", true);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert_int_eq(report.bits, 16);
+    anl_field field = image_field();
+    anl_dataset *set = opened("out/*.h5", &field, 1, 1, false, false);
+    float values[576];
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, values, NULL, problems), ANL_OK);
+        double expected = i % 2 ? pattern(3 + i, 2, 0, 8) * 257 * (1.0 / 65535.0) : pattern(3 + i, 2, 0, 16) * (1.0 / 65535.0);
+        ck_assert_float_eq(values[6 * 24 + 3], (float)expected);
+    }
+    anl_dataset_free(&set);
+    size_t length;
+    ck_assert_ptr_nonnull(strstr(read_bytes(in_root("out/manifest.json"), &length), "multiplied by 257"));
+}
+END_TEST
+
+START_TEST(colour_and_grey_are_converted)
+{
+    anl_folder_make(in_root("set"));
+    write_png(in_root("set/grey.png"), 8, 8, 8, PNG_COLOR_TYPE_GRAY, false);
+    write_png(in_root("set/rgb.png"), 8, 8, 8, PNG_COLOR_TYPE_RGB, false);
+    anl_pack_report report;
+    for (int channels = 1; channels <= 3; channels += 2) {
+        anl_pack_options o = pack_options("set", anl_arena_printf(arena, "out%d", channels));
+        o.labels = NULL;
+        o.size = 8;
+        o.channels = channels;
+        o.fraction_valid = o.fraction_test = 0;
+        packed(&o, &report);
+        ck_assert_int_eq((int)report.patients, 0);
+        anl_field field = {.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {channels, 8, 8}};
+        anl_dataset *set = opened(anl_arena_printf(arena, "out%d/*.h5", channels), &field, 1, 1, false, false);
+        float values[192];
+        for (int i = 0; i < 2; i++) { /* grey.png sorts before rgb.png */
+            ck_assert_int_eq(anl_dataset_read(set, i, 0, values, NULL, problems), ANL_OK);
+            double r = pattern(2, 3, 0, 8), g = i ? pattern(2, 3, 1, 8) : r, b = i ? pattern(2, 3, 2, 8) : r;
+            double expected[3] = {channels == 3 ? r : floor((299 * r + 587 * g + 114 * b) / 1000 + 0.5), g, b};
+            for (int c = 0; c < channels; c++)
+                ck_assert_float_eq(values[64 * c + 3 * 8 + 2], (float)(expected[c] * (1.0 / 255.0)));
+        }
+        /* Without a patient column every sample is its own patient. */
+        ck_assert_int_ne((int)anl_dataset_patient(set, 0), (int)anl_dataset_patient(set, 1));
+        anl_dataset_free(&set);
+        /* A set of other channels, or of another shape, is refused with what to do. */
+        anl_field wrong[] = {{.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {4 - channels, 8, 8}},
+                             {.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {channels, 8, 9}},
+                             {.name = "image", .rank = 3, .axis = {"z", "y", "x"}, .size = {1, 8, 8}},
+                             {.name = "y"}};
+        for (size_t k = 0; k < ANL_COUNT(wrong); k++) {
+            anl_dataset_options options = {.pattern = "*.h5", .folder = anl_arena_printf(arena, "%s/out%d", root, channels), .label_fraction = 1};
+            anl_diagnostics_free(&problems);
+            problems = anl_diagnostics_new();
+            ck_assert_int_eq(anl_dataset_open(&options, &wrong[k], 1, problems, &set), ANL_ERROR_SPEC);
+            ck_assert_ptr_null(set);
+            ck_assert(has_code(ANL_A_field_mismatch));
+        }
+    }
+}
+END_TEST
+
+static bool stop_now(void *context)
+{
+    int *polls = context;
+    return ++*polls > 2;
+}
+
+START_TEST(bad_input_is_skipped_counted_or_refused)
+{
+    make_set("set", false);
+    /* One image garbage, one cut short, one missing. */
+    write_text(in_root("set/i03.tif"), "II*\0 not a picture");
+    size_t length;
+    void *bytes = read_bytes(in_root("set/i04.tif"), &length);
+    write_bytes(in_root("set/i04.tif"), bytes, length / 2);
+    unlink(in_root("set/i05.tif"));
+    anl_pack_options o = pack_options("set", "out");
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert_int_eq((int)report.skipped, 3);
+    ck_assert_int_eq((int)report.packed, 57);
+    ck_assert_int_eq((int)(report.train + report.valid + report.test), 57);
+    ck_assert_int_eq(anl_diagnostics_warnings(problems), 3);
+    ck_assert(has_code(ANL_A_image_skipped));
+    ck_assert_ptr_nonnull(strstr(read_bytes(in_root("out/manifest.json"), &length), "i05.tif"));
+    /* A folder that holds a pack is not mixed with another. */
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_FILE);
+    ck_assert(has_code(ANL_A_data_write));
+    o.overwrite = true;
+    o.size = 12;
+    packed(&o, &report);
+    ck_assert_int_eq(count_files(in_root("out")), report.shards + 1);
+    /* Stopped: nothing is left. */
+    int polls = 0;
+    o = pack_options("set", "stopped");
+    o.stop = stop_now;
+    o.context = &polls;
+    o.threads = 1;
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_STOPPED);
+    ck_assert_int_eq(count_files(in_root("stopped")), 0);
+    /* Tables that cannot be right. */
+    static const struct {
+        const char *text, *patient, *stratify;
+        anl_code code;
+    } cases[] = {
+        {"", NULL, NULL, ANL_A_labels_invalid},
+        {"file,y\n", NULL, NULL, ANL_A_labels_invalid},
+        {"file,y\ni01.tif,1\ni01.tif,0\n", NULL, NULL, ANL_A_labels_invalid},
+        {"file,y\n,1\n", NULL, NULL, ANL_A_labels_invalid},
+        {"file,a/b\ni01.tif,1\n", NULL, NULL, ANL_A_labels_invalid},
+        {"file,y,patient\ni01.tif,1,a\n", "patint", NULL, ANL_A_labels_invalid},
+        {"file,y,patient\ni01.tif,1,a\n", NULL, "z", ANL_A_labels_invalid},
+        {"file,y\nnowhere.tif,1\n", NULL, NULL, ANL_A_data_too_small},
+    };
+    for (size_t i = 0; i < ANL_COUNT(cases); i++) {
+        anl_diagnostics_free(&problems);
+        problems = anl_diagnostics_new();
+        write_text(in_root("set/labels.csv"), cases[i].text);
+        o = pack_options("set", "bad");
+        o.patient = cases[i].patient;
+        o.stratify = cases[i].stratify;
+        anl_status status = anl_pack(&o, &report, problems);
+        ck_assert_msg(status != ANL_OK, "case %zu is taken", i);
+        ck_assert_msg(has_code(cases[i].code), "case %zu: %s", i, anl_diagnostics_get(problems, 0)->message);
+        ck_assert_int_eq(count_files(in_root("bad")), 0);
+    }
+    /* The same row twice counts once. */
+    write_text(in_root("set/labels.csv"), "file,y\ni01.tif,1\ni02.tif,0\ni01.tif,1\n");
+    o = pack_options("set", "twice");
+    packed(&o, &report);
+    ck_assert_int_eq((int)report.images, 2);
+    ck_assert(has_code(ANL_A_duplicate_rows));
+    ck_assert(has_code(ANL_A_patients_unknown));
+    /* Options out of range. */
+    o.size = 0;
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_ARGUMENT);
+    o.size = 8;
+    o.fraction_valid = 0.9;
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_ARGUMENT);
+}
+END_TEST
+
+START_TEST(a_full_disk_is_an_error_that_leaves_nothing)
+{
+    make_set("set", false);
+    /* In a child: files cannot grow beyond 6,000 bytes there, as on a full disk. */
+    fflush(NULL);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        struct rlimit limit = {6000, 6000};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        anl_pack_options o = pack_options("set", "full");
+        anl_pack_report report;
+        anl_status status = anl_pack(&o, &report, problems);
+        bool told = has_code(ANL_A_data_write);
+        _exit(status == ANL_ERROR_FILE && told ? 0 : status == ANL_OK ? 1 : 2);
+    }
+    int state = 0;
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert_msg(WIFEXITED(state) && WEXITSTATUS(state) == 0, "child state %x", state);
+    ck_assert_int_eq(count_files(in_root("full")), 0);
+}
+END_TEST
+
+START_TEST(labels_can_be_few)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_field fields[] = {{.name = "finding", .rank = 1, .axis = {"class"}, .size = {2}, .has_mask = true}};
+    float values[2], mask[2];
+    /* By patient: a third of twelve patients keeps all its labels, the others none. */
+    anl_dataset *set = opened("out/*.h5", fields, 1, 1 / 3.0, true, false);
+    ck_assert_int_eq((int)anl_dataset_count(set), 60);
+    int known[12] = {0}, patients = 0;
+    for (int i = 0; i < 60; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, values, mask, problems), ANL_OK);
+        known[i / 5] += (int)mask[0];
+        if (mask[0] == 0)
+            ck_assert(values[0] == 0 && values[1] == 0 && mask[1] == 0);
+    }
+    for (int p = 0; p < 12; p++) {
+        ck_assert(known[p] == 0 || known[p] == 5);
+        patients += known[p] == 5;
+    }
+    ck_assert_int_eq(patients, 4);
+    anl_dataset_free(&set);
+    /* The same with the others left out. */
+    set = opened("out/*.h5", fields, 1, 1 / 3.0, true, true);
+    ck_assert_int_eq((int)anl_dataset_count(set), 20);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, values, mask, problems), ANL_OK);
+        ck_assert_float_eq(mask[0], 1);
+    }
+    anl_dataset_free(&set);
+    /* By sample. */
+    set = opened("out/*.h5", fields, 1, 0.25, false, false);
+    int count = 0;
+    for (int i = 0; i < 60; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, values, mask, problems), ANL_OK);
+        count += (int)mask[0];
+    }
+    ck_assert_int_eq(count, 15);
+    anl_dataset_free(&set);
+    /* Without a mask dropped labels could not be told from zeros; neither could missing ones. */
+    fields[0].has_mask = false;
+    anl_dataset_options options = {.pattern = "out/*.h5", .folder = root, .label_fraction = 0.5};
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 1, problems, &set), ANL_ERROR_SPEC);
+    options.label_fraction = 0;
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 1, problems, &set), ANL_ERROR_SPEC);
+    options.label_fraction = 1;
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 1, problems, &set), ANL_OK);
+    ck_assert_int_eq(anl_dataset_read(set, 1, 0, values, NULL, problems), ANL_OK);
+    ck_assert_int_eq(anl_dataset_read(set, 0, 0, values, NULL, problems), ANL_ERROR_FORMAT);
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(damaged_and_foreign_shards_are_errors)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_field fields[] = {image_field(), {.name = "y", .has_mask = true}};
+    anl_dataset_options options = {.pattern = "out/train-*.h5", .folder = root, .label_fraction = 1};
+    anl_dataset *set;
+    size_t length;
+    uint8_t *bytes = read_bytes(in_root("out/train-00003.h5"), &length);
+    /* Cut short: the size in the manifest no longer fits, so it is opened, and found out. */
+    uint64_t random = 11;
+    for (int k = 0; k < 12; k++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        write_bytes(in_root("out/train-00003.h5"), bytes, (size_t)(random >> 33) % length);
+        ck_assert_int_ne(anl_dataset_open(&options, fields, 2, problems, &set), ANL_OK);
+        ck_assert_ptr_null(set);
+    }
+    ck_assert(has_code(ANL_A_shard_invalid));
+    ck_assert_ptr_null(strstr(message(ANL_A_shard_invalid), "no reason"));
+    /* Changed in place: an error or a value, no crash. In a child, since HDF5 1.10 does not free all it had when it gives up. */
+    fflush(NULL);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        for (int k = 0; k < 60; k++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            size_t at = (size_t)(random >> 33) % (k < 40 ? 4000 : length);
+            uint8_t kept = bytes[at];
+            bytes[at] ^= (uint8_t)(1 + (random >> 20 & 127));
+            write_bytes(in_root("out/train-00003.h5"), bytes, length);
+            bytes[at] = kept;
+            float values[576], mask[1];
+            if (anl_dataset_open(&options, fields, 2, problems, &set) == ANL_OK) {
+                for (int i = 24; i < 32; i++) {
+                    anl_status a = anl_dataset_read(set, i, 0, values, NULL, problems);
+                    anl_status b = anl_dataset_read(set, i, 1, values, mask, problems);
+                    if ((a != ANL_OK || b != ANL_OK) && anl_diagnostics_errors(problems) == 0)
+                        _exit(1);
+                }
+                anl_dataset_free(&set);
+            }
+            FILE *nowhere = fopen("/dev/null", "w");
+            anl_shard_inspect(in_root("out/train-00003.h5"), nowhere, problems);
+            fclose(nowhere);
+        }
+        _exit(0);
+    }
+    int state = 0;
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert_msg(WIFEXITED(state) && WEXITSTATUS(state) == 0, "child state %x", state);
+    write_bytes(in_root("out/train-00003.h5"), bytes, length);
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 2, problems, &set), ANL_OK);
+    ck_assert_int_eq((int)anl_dataset_count(set), 60);
+    anl_dataset_free(&set);
+    /* A manifest that is not one changes nothing. */
+    static const char *const manifests[] = {"", "{", "[]", "{\"shards\": [{\"file\": \"train-00000.h5\", \"samples\": -3, \"bytes\": 1}]}", "{\"a\": [[[["};
+    for (size_t i = 0; i < ANL_COUNT(manifests); i++) {
+        write_text(in_root("out/manifest.json"), manifests[i]);
+        ck_assert_int_eq(anl_dataset_open(&options, fields, 2, problems, &set), ANL_OK);
+        ck_assert_int_eq((int)anl_dataset_count(set), 60);
+        anl_dataset_free(&set);
+    }
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    options.pattern = "nothing-*.h5";
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 2, problems, &set), ANL_ERROR_FILE);
+    ck_assert(has_code(ANL_A_shard_missing));
+    fields[1].column = "yy";
+    options.pattern = "out/train-*.h5";
+    ck_assert_int_eq(anl_dataset_open(&options, fields, 2, problems, &set), ANL_ERROR_SPEC);
+    ck_assert(has_code(ANL_A_field_mismatch));
+}
+END_TEST
+
+START_TEST(more_shards_than_may_stay_open)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    o.shard_samples = 1;
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert_int_eq(report.shards, 60);
+    /* A process with few descriptors keeps only a few shards open. */
+    struct rlimit before, few;
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = before;
+    few.rlim_cur = 32;
+    setrlimit(RLIMIT_NOFILE, &few);
+    anl_field fields[] = {image_field(), {.name = "code", .column = "kind"}};
+    anl_dataset *set = opened("out/*.h5", fields, 2, 1, false, false);
+    float values[576];
+    for (int k = 0; k < 240; k++) {
+        int64_t i = anl_order(k % 60, 60, (uint64_t)k / 60);
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, values, NULL, problems), ANL_OK);
+        ck_assert_float_eq(values[4 * 24], (float)(pattern((int)i, 0, 0, 16) * (1.0 / 65535.0)));
+        ck_assert_int_eq(anl_dataset_read(set, i, 1, values, NULL, problems), ANL_OK);
+        ck_assert_float_eq(values[0], i % 3 == 0 ? 1 : i % 3 == 1 ? 0 : 2);
+    }
+    anl_dataset_free(&set);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+END_TEST
+
+/* ---- loader ---- */
+
+static uint64_t take(anl_loader *loader, int fields, const size_t *sizes, int64_t *step)
+{
+    const anl_batch *batch;
+    ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+    if (!batch) {
+        *step = -1;
+        return 0;
+    }
+    *step = batch->step;
+    uint64_t hash = anl_hash(batch->samples, sizeof(int64_t) * 7, 0);
+    for (int f = 0; f < fields; f++) {
+        hash = anl_hash(batch->values[f], sizeof(float) * sizes[f] * 7, hash);
+        if (batch->masks[f])
+            hash = anl_hash(batch->masks[f], sizeof(float) * sizes[f] * 7, hash);
+    }
+    return hash;
+}
+
+START_TEST(loader_is_resumable_and_the_same_for_any_number_of_threads)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_field fields[] = {image_field(), {.name = "y", .has_mask = true}};
+    static const size_t sizes[] = {576, 1};
+    anl_dataset *set = opened("out/*.h5", fields, 2, 1, false, false);
+    enum { STEPS = 40 }; /* 60 samples, batches of 7: 8 steps an epoch, 4 samples left out of each */
+    uint64_t expected[STEPS];
+    anl_loader_options options = {.batch = 7, .seed = 9};
+    anl_loader *loader;
+    ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+    int64_t step;
+    for (int s = 0; s < STEPS; s++) {
+        expected[s] = take(loader, 2, sizes, &step);
+        ck_assert_int_eq((int)step, s);
+    }
+    ck_assert(anl_loader_waited(loader) >= 0);
+    anl_loader_free(&loader);
+    ck_assert_ptr_null(loader);
+    for (int s = 1; s < STEPS; s++)
+        ck_assert(expected[s] != expected[s - 1]);
+    for (int threads = 1; threads <= 4; threads++)
+        for (int first = 0; first < STEPS; first += 13) {
+            options = (anl_loader_options){.batch = 7, .seed = 9, .first_step = first, .threads = threads, .ahead = 1 + threads};
+            ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+            for (int s = first; s < STEPS; s++) {
+                ck_assert_uint_eq(take(loader, 2, sizes, &step), expected[s]);
+                ck_assert_int_eq((int)step, s);
+            }
+            anl_loader_free(&loader);
+        }
+    /* Each epoch shows a sample at most once. */
+    options = (anl_loader_options){.batch = 7, .seed = 9};
+    ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+    int seen[60] = {0};
+    for (int s = 0; s < 16; s++) {
+        const anl_batch *batch;
+        ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+        ck_assert_int_eq(batch->valid, 7);
+        for (int i = 0; i < 7; i++)
+            ck_assert_int_le(++seen[batch->samples[i]], s < 8 ? 1 : 2);
+    }
+    anl_loader_free(&loader);
+    /* Freed at once, with threads in the middle of their work. */
+    for (int k = 0; k < 20; k++) {
+        options = (anl_loader_options){.batch = 7, .threads = 3, .ahead = 5};
+        ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+        anl_loader_free(&loader);
+    }
+    options = (anl_loader_options){.batch = 61};
+    ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_ERROR_ARGUMENT);
+    ck_assert(has_code(ANL_A_data_too_small));
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(ordered_pass_ends_with_a_padded_batch)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_field fields[] = {image_field(), {.name = "y", .has_mask = true}};
+    anl_dataset *set = opened("out/*.h5", fields, 2, 1, false, false);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        anl_loader_options options = {.batch = 7, .ordered = true, .threads = threads};
+        anl_loader *loader;
+        const anl_batch *batch;
+        ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+        int64_t next = 0;
+        for (int s = 0; s < 9; s++) {
+            ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+            ck_assert_ptr_nonnull(batch);
+            ck_assert_int_eq(batch->valid, s == 8 ? 4 : 7);
+            for (int i = 0; i < batch->valid; i++)
+                ck_assert_int_eq((int)batch->samples[i], (int)next++);
+            for (int i = batch->valid; i < 7; i++) {
+                ck_assert_int_eq((int)batch->samples[i], 59);
+                ck_assert_int_eq(memcmp(batch->values[0] + 576 * i, batch->values[0] + 576 * 3, 576 * sizeof(float)), 0);
+            }
+        }
+        for (int k = 0; k < 3; k++) {
+            ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+            ck_assert_ptr_null(batch);
+        }
+        anl_loader_free(&loader);
+    }
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(loader_hands_on_errors)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_field field = image_field();
+    anl_dataset *set = opened("out/*.h5", &field, 1, 1, false, false);
+    unlink(in_root("out/train-00005.h5")); /* samples 40 to 47 */
+    anl_loader_options options = {.batch = 8, .ordered = true, .threads = 2};
+    anl_loader *loader;
+    const anl_batch *batch;
+    ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+    for (int s = 0; s < 5; s++) {
+        ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+        ck_assert_int_eq((int)batch->samples[0], 8 * s);
+    }
+    ck_assert_int_eq(anl_diagnostics_errors(problems), 0);
+    ck_assert_int_ne(anl_loader_next(loader, &batch, problems), ANL_OK);
+    ck_assert_ptr_null(batch);
+    ck_assert_ptr_nonnull(strstr(message(ANL_A_shard_invalid), "train-00005.h5"));
+    ck_assert_int_ne(anl_loader_next(loader, &batch, problems), ANL_OK); /* and stays so */
+    anl_loader_free(&loader);
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(inspect_tells_what_is_there)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.modality = "ct";
+    anl_pack_report report;
+    packed(&o, &report);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    ck_assert_int_eq(anl_shard_inspect(in_root("out/train-00000.h5"), out, problems), ANL_OK);
+    fclose(out);
+    static const char *const words[] = {"samples    8", "24 x 24, 1 channel, 16 bits", "modality   ct", "finding.edema", "cyst", "patients", "seed       5"};
+    for (size_t i = 0; i < ANL_COUNT(words); i++)
+        ck_assert_msg(strstr(text, words[i]), "no `%s` in:\n%s", words[i], text);
+    free(text);
+    ck_assert_int_ne(anl_shard_inspect(in_root("set/i00.tif"), stderr, problems), ANL_OK);
+    ck_assert(has_code(ANL_A_shard_invalid));
+}
+END_TEST
+
+START_TEST(real_sets_pack)
+{
+    const char *source = getenv("ANL_TEST_ROOT");
+    const char *data = anl_arena_printf(arena, "%s/../shared/data/ct_ich", source ? source : ".");
+    if (access(anl_arena_printf(arena, "%s/labels.csv", data), R_OK) != 0) {
+        printf("skipped: %s is not here\n", data);
+        return;
+    }
+    anl_pack_options o = {.inputs = &data, .input_count = 1, .labels = anl_arena_printf(arena, "%s/labels.csv", data), .out = in_root("ct"),
+                          .size = 64, .channels = 1, .fraction_valid = 0.15, .fraction_test = 0.15, .stratify = "y"};
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert_int_eq((int)report.packed, 1691);
+    ck_assert_int_eq((int)report.skipped, 0);
+    ck_assert_int_eq((int)report.patients, 56);
+    anl_field fields[] = {{.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {1, 64, 64}}, {.name = "y"}};
+    anl_dataset *set = opened("ct/*.h5", fields, 2, 1, false, false);
+    int positives = 0;
+    for (int64_t i = 0; i < anl_dataset_count(set); i++) {
+        float y;
+        ck_assert_int_eq(anl_dataset_read(set, i, 1, &y, NULL, problems), ANL_OK);
+        positives += y == 1;
+    }
+    ck_assert_int_eq(positives, 202); /* as the set's description says */
+    anl_dataset_free(&set);
+}
+END_TEST
+
+int main(void)
+{
+    TIFFSetWarningHandler(NULL); /* of the fixtures' writer */
+    Suite *suite = suite_create("data");
+    const struct {
+        const char *name;
+        const TTest *test;
+    } tests[] = {
+#define T(name) {#name, name}
+        T(tiff_reads_every_layout), T(tiff_reads_the_first_page_and_says_so), T(tiff_is_brought_upright),
+        T(unfit_images_are_refused_with_the_reason), T(png_reads_every_kind), T(jpeg_reads_grey_and_colour),
+        T(truncated_and_damaged_files_never_become_pixels), T(resampling_averages_areas_and_interpolates), T(csv_follows_the_standard),
+        T(csv_reports_each_problem_with_its_line), T(order_is_a_bijection), T(order_depends_on_the_key_and_mixes),
+        T(pack_is_the_same_for_any_number_of_threads), T(samples_come_back_as_declared), T(no_patient_is_in_two_splits),
+        T(mixed_depths_become_sixteen_bits), T(colour_and_grey_are_converted), T(bad_input_is_skipped_counted_or_refused),
+        T(a_full_disk_is_an_error_that_leaves_nothing), T(labels_can_be_few), T(damaged_and_foreign_shards_are_errors),
+        T(more_shards_than_may_stay_open), T(loader_is_resumable_and_the_same_for_any_number_of_threads),
+        T(ordered_pass_ends_with_a_padded_batch), T(loader_hands_on_errors), T(inspect_tells_what_is_there), T(real_sets_pack),
+#undef T
+    };
+    for (size_t i = 0; i < ANL_COUNT(tests); i++) {
+        TCase *one = tcase_create(tests[i].name);
+        tcase_set_timeout(one, 240);
+        tcase_add_checked_fixture(one, setup, teardown);
+        tcase_add_test(one, tests[i].test);
+        suite_add_tcase(suite, one);
+    }
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
