@@ -127,7 +127,9 @@ static void write_arguments(writer *w, const anl_expression *e)
         indent(w);
         anl_text_printf(w->out, "%s:", argument->name);
         if (!strcmp(argument->name, "as") && argument->value->kind == ANL_E_TEXT) { /* a path, `layer1.0` */
-            anl_text_printf(w->out, " %s\n", argument->value->name);
+            anl_text_add(w->out, " ");
+            write_quoted(w, argument->value->name);
+            anl_text_add(w->out, "\n");
             continue;
         }
         write_value(w, argument->value);

@@ -232,11 +232,11 @@ static anl_expression *read_value(reader *r, const anl_syntax *s, anl_span where
 
 static anl_expression *read_pipeline(reader *r, const anl_syntax *s, anl_span where, bool fed);
 
-/* `as: conv1`, `as: layer1.0`: a name, or a text with dots that is a path. */
+/* `as: conv1`, `as: layer1.0`, `as: ""`: a name, or a text with dots that is a path, or the empty path. */
 static anl_expression *read_as(reader *r, const anl_pair *pair)
 {
     const anl_syntax *s = pair->value;
-    if (s->kind == ANL_Y_SCALAR && !s->broken && s->text[0] && !anl_name_valid(s->text)) {
+    if (s->kind == ANL_Y_SCALAR && !s->broken && !anl_syntax_null(s) && !anl_name_valid(s->text)) {
         bool path = true;
         for (const char *c = s->text; *c; c++)
             path = path && (*c == '.' || *c == '_' || (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z'));

@@ -431,6 +431,7 @@ START_TEST(test_pipelines)
          "(pipeline image (step conv channels=(multiply (. _ channel) 2) as=conv1))"},
         {"\n    - conv:\n    - relu: {}\n", "(pipeline (step conv) (step relu))"},
         {"\n    - image\n    - conv: {as: layer1.0}\n    - conv: {as: 0}\n", "(pipeline image (step conv as='layer1.0') (step conv as='0'))"},
+        {"\n    - image\n    - conv: {as: \"\"}\n    - conv: {as: \"0\"}\n", "(pipeline image (step conv as='') (step conv as='0'))"},
         {"\n    - image\n    - split: {axis: y, into: {a: 2, b: n // 2}}\n",
          "(pipeline image (step split axis=y into=(mapping a=2 b=(floor_divide n 2))))"},
         {"\n    - image\n    - f: {list: [{a: 2}, 3, {}]}\n", "(pipeline image (step f list=(list (mapping a=2) 3 (mapping))))"},
