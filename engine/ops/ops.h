@@ -128,6 +128,8 @@ typedef struct anl_builtin {
     int param_count;
     /* arguments[i] belongs to params[i]; omitted optional ones have kind ANL_V_NONE. On a problem: diagnostic, and result kind ANL_V_NONE. */
     anl_status (*build)(anl_context *context, const anl_value *arguments, anl_value *result);
+    const char *axes;     /* the axis rule, in words: axes of the result */
+    const char *gradient; /* "yes", or what flows and why not */
 } anl_builtin;
 const anl_builtin *anl_builtin_find(const char *name);
 const anl_builtin *anl_builtin_at(int index); /* NULL past the end: for the reference, completion, did-you-mean */

@@ -61,12 +61,6 @@ anl_node *anl_g_draw(anl_graph *g, anl_op op, uint64_t key, const anl_axis *axes
 
 /* ---- the table ---- */
 
-static const char *verify_none(const anl_graph *graph, const anl_node *node)
-{
-    (void)graph;
-    return node->input_count == 0 ? NULL : "a source has inputs";
-}
-
 static const char *verify_const(const anl_graph *graph, const anl_node *node)
 {
     (void)graph;
@@ -345,20 +339,20 @@ static anl_status build_integer(anl_context *context, const anl_value *arguments
 
 static const anl_builtin builtins[] = {
     {"index", "source", "The position along an axis of v: 0, 1, … Its result has that one axis and is int.", "index(image, x)",
-     {{"v", 'v', NULL, "a value that has the axis"}, {"axis", 'a', NULL, "which axis"}}, 2, build_index},
+     {{"v", 'v', NULL, "a value that has the axis"}, {"axis", 'a', NULL, "which axis"}}, 2, build_index, "the axis alone", "none: int"},
     {"size", "source", "The product of the sizes of those of the axes that v has: a static int.", "size(x, space)",
-     {{"v", 'v', NULL, "any value"}, {"axes", 'A', NULL, "an axis or a list of axes"}}, 2, build_size},
+     {{"v", 'v', NULL, "any value"}, {"axes", 'A', NULL, "an axis or a list of axes"}}, 2, build_size, "none: a static number", "none: static"},
     {"uniform", "draw",
      "Random numbers, uniform in low <= u < high (24 random bits), independent along the ride-along axes of the call and axes=. Philox 4x32-10 "
      "(Salmon et al. 2011), keyed by the seed and the draw's path.",
      "uniform(0.8, 1.2)",
-     {{"low", 'v', "0", "start"}, {"high", 'v', "1", "end (excluded)"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_uniform},
+     {{"low", 'v', "0", "start"}, {"high", 'v', "1", "end (excluded)"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_uniform, "the call's ride-along axes and axes=, and those of the arguments", "yes, to the arguments"},
     {"normal", "draw", "Random numbers, normal with this mean and standard deviation (Box and Muller 1958), independent like uniform's.",
      "normal(axes=[channel], like=x)",
-     {{"mean", 'v', "0", "mean"}, {"std", 'v', "1", "standard deviation"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_normal},
+     {{"mean", 'v', "0", "mean"}, {"std", 'v', "1", "standard deviation"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_normal, "the call's ride-along axes and axes=, and those of the arguments", "yes, to the arguments"},
     {"bernoulli", "draw", "Random conditions, true with probability p, independent like uniform's.", "where(bernoulli(0.5), flip(image, x), image)",
-     {{"p", 'v', NULL, "probability of true"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 4, build_bernoulli},
+     {{"p", 'v', NULL, "probability of true"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 4, build_bernoulli, "the call's ride-along axes and axes=, and those of p", "none: bool"},
     {"integer", "draw", "Random integers low, low + 1, … high - 1, equally likely (up to 2^-24), independent like uniform's.", "integer(0, 4)",
-     {{"low", 'v', NULL, "least"}, {"high", 'v', NULL, "end (excluded)"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_integer},
+     {{"low", 'v', NULL, "least"}, {"high", 'v', NULL, "end (excluded)"}, AXES_PARAM, LIKE_PARAM, KEY_PARAM}, 5, build_integer, "the call's ride-along axes and axes=, and those of the arguments", "none: int"},
 };
 const anl_builtin_list anl_builtins_source = {builtins, ANL_COUNT(builtins)};

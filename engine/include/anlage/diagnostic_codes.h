@@ -55,6 +55,7 @@
     X(507, ERROR, recursion)                                                                                           \
     X(508, ERROR, random_in_wrong_place)                                                                               \
     X(509, ERROR, weight_without_rule)                                                                                 \
+    X(510, ERROR, graph_invalid)                                                                                       \
     /* 06 program */                                                                                                   \
     X(601, ERROR, program_limit)                                                                                       \
     X(602, ERROR, program_invalid)                                                                                     \
