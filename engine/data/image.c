@@ -68,7 +68,7 @@ static anl_status read_image(const char *path, anl_image *out, anl_image_facts *
         return ANL_ERROR_FILE;
     }
     struct stat about;
-    unsigned char first[8];
+    unsigned char first[132] = {0};
     anl_status status = ANL_OK;
     if (fstat(fileno(file), &about) != 0) {
         snprintf(reason, ANL_REASON_SIZE, "%s", strerror(errno));
@@ -85,6 +85,10 @@ static anl_status read_image(const char *path, anl_image *out, anl_image_facts *
         if (ferror(file)) {
             snprintf(reason, ANL_REASON_SIZE, "%s", strerror(errno));
             status = ANL_ERROR_FILE;
+        } else if (memcmp(first + 128, "DICM", 4) == 0) {
+            /* Its preamble may begin like a TIFF (PS3.10, 7.1), so this comes first. */
+            snprintf(reason, ANL_REASON_SIZE, "it is DICOM, which is not read; export it as 16-bit TIFF or PNG");
+            status = ANL_ERROR_FORMAT;
         } else {
             facts->kind = anl_image_sniff(first, length);
             rewind(file);

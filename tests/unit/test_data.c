@@ -335,6 +335,10 @@ START_TEST(unfit_images_are_refused_with_the_reason)
     refused(in_root("empty.png"), "empty");
     write_text(in_root("text.png"), "this is a text called a picture");
     refused(in_root("text.png"), "neither TIFF nor PNG nor JPEG");
+    char dicom[200] = "II*";
+    memcpy(dicom + 128, "DICM", 4);
+    write_bytes(in_root("scan.dcm"), dicom, sizeof dicom);
+    refused(in_root("scan.dcm"), "DICOM");
     /* Sizes are checked before any pixel is allocated: 70,000 wide, and 60,000 x 60,000. */
     for (int k = 0; k < 2; k++) {
         tiff = TIFFOpen(in_root("huge.tif"), "w");
