@@ -10,9 +10,10 @@
 
 #include "command.h"
 
-static const char usage[] = "usage: anlage inspect SHARD-or-DIR...\n"
-                            "\n"
-                            "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote.\n";
+static const char usage[] =
+    "usage: anlage inspect SHARD-or-DIR...\n"
+    "\n"
+    "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote.\n";
 
 int anl_cmd_inspect(int argc, char **argv)
 {

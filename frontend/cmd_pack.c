@@ -1,5 +1,6 @@
 /* anlage pack: makes data sets of images and labels.
- * In: folders, files, labels.csv. Out: HDF5 shards and manifest.json; a bar on a terminal, plain lines in a log, a table at the end. */
+ * In: folders, files, labels.csv. Out: HDF5 shards and manifest.json; a bar on a terminal, plain lines in a log, a table at the
+ * end. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,8 @@ static void show(void *context, int64_t done, int64_t total)
     double rate = spent > 0 ? (double)done / spent : 0;
     long long left = rate > 0 ? (long long)((double)(total - done) / rate + 0.5) : 0;
     char text[160];
-    int length = snprintf(text, sizeof text, " %lld/%lld images  %.0f images/s  %lld:%02lld left", (long long)done, (long long)total,
-                          rate, left / 60, left % 60);
+    int length = snprintf(text, sizeof text, " %lld/%lld images  %.0f images/s  %lld:%02lld left", (long long)done,
+                          (long long)total, rate, left / 60, left % 60);
     if (!d->terminal) {
         fprintf(stderr, "packing%s\n", text);
         return;
@@ -187,8 +188,8 @@ int anl_cmd_pack(int argc, char **argv)
         fprintf(stderr, "stopped; nothing was left in %s\n", o.out);
     int code = finish(&diagnostics, status);
     if (status == ANL_OK) {
-        printf("packed     %lld of %lld images, %d x %d, %d bits, in %.1f s\n", (long long)report.packed, (long long)report.images, o.size,
-               o.size, report.bits, seconds() - d.began);
+        printf("packed     %lld of %lld images, %d x %d, %d bits, in %.1f s\n", (long long)report.packed,
+               (long long)report.images, o.size, o.size, report.bits, seconds() - d.began);
         printf("skipped    %lld\n", (long long)report.skipped);
         if (report.patients > 0)
             printf("patients   %lld, none in two splits\n", (long long)report.patients);

@@ -1,6 +1,6 @@
 /* Tables of text: labels.csv.
- * In: a file in the manner of RFC 4180 (quotes, CRLF or LF, UTF-8 with or without a byte-order mark). Out: cells with their lines.
- * Comma, or, when the header has none, semicolon or tab. */
+ * In: a file in the manner of RFC 4180 (quotes, CRLF or LF, UTF-8 with or without a byte-order mark). Out: cells with their
+ * lines. Comma, or, when the header has none, semicolon or tab. */
 #ifndef ANL_DATA_CSV_H
 #define ANL_DATA_CSV_H
 
@@ -13,10 +13,10 @@
 typedef struct anl_csv {
     const char *path;
     int columns;
-    const char **names;  /* the header, [columns] */
+    const char **names; /* the header, [columns] */
     int64_t rows;
-    const char **cells;  /* [rows][columns], never NULL */
-    int *lines;          /* [rows]: where a row begins */
+    const char **cells; /* [rows][columns], never NULL */
+    int *lines;         /* [rows]: where a row begins */
 } anl_csv;
 
 /* Everything lives in the arena. Problems in rows are all reported (up to 20) before it gives up. */

@@ -20,15 +20,15 @@
 #define MOST_OPEN 64
 
 typedef struct field {
-    anl_field declared;   /* texts are in the data set's arena */
+    anl_field declared; /* texts are in the data set's arena */
     bool image;
-    int channel, y, x;    /* images: sizes; channel is 1 where the field has no such axis */
+    int channel, y, x;                         /* images: sizes; channel is 1 where the field has no such axis */
     size_t stride_channel, stride_y, stride_x; /* in declared order */
-    size_t values;        /* per sample */
-    const char **columns; /* labels: columns in the shards */
+    size_t values;                             /* per sample */
+    const char **columns;                      /* labels: columns in the shards */
     int column_count;
-    bool one_hot;         /* one column of words; the axis runs over the words */
-    const char **words;   /* the words of a column of words (then column_count is 1) */
+    bool one_hot;       /* one column of words; the axis runs over the words */
+    const char **words; /* the words of a column of words (then column_count is 1) */
     int word_count;
 } field;
 
@@ -52,13 +52,13 @@ struct anl_dataset {
     int field_count, total_columns;
     shard_entry *shards;
     int shard_count;
-    int64_t raw_count;    /* samples in the shards */
-    int64_t count;        /* samples in the set */
-    int64_t *kept;        /* set -> shards, where labels are dropped together with their samples; else NULL */
+    int64_t raw_count;      /* samples in the shards */
+    int64_t count;          /* samples in the set */
+    int64_t *kept;          /* set -> shards, where labels are dropped together with their samples; else NULL */
     uint8_t *known_patient; /* with a label subset by patient: whether a patient keeps its labels */
     int64_t known_samples;  /* with a label subset by sample: how many of the raw samples keep theirs; -1: all */
     uint64_t label_key;
-    int32_t *patient_of;  /* [raw_count], loaded when asked for; -1: none */
+    int32_t *patient_of; /* [raw_count], loaded when asked for; -1: none */
     int64_t patient_count;
     anl_span span;
     /* All below is under the HDF5 lock: whoever needs a handle needs the library next. */
@@ -98,13 +98,15 @@ static bool same_words(const field *f, char **words, size_t count)
 static anl_status check_image(const field *f, const anl_shard *shard, char *reason)
 {
     if (f->channel != shard->channels) {
-        snprintf(reason, ANL_REASON_SIZE, "its images have %d channel%s, but `%s` declares %d; pack with --channels %d, or declare %d",
-                 shard->channels, shard->channels == 1 ? "" : "s", f->declared.name, f->channel, f->channel, shard->channels);
+        snprintf(reason, ANL_REASON_SIZE,
+                 "its images have %d channel%s, but `%s` declares %d; pack with --channels %d, or declare %d", shard->channels,
+                 shard->channels == 1 ? "" : "s", f->declared.name, f->channel, f->channel, shard->channels);
         return ANL_ERROR_SPEC;
     }
     if ((int64_t)f->y * shard->width != (int64_t)f->x * shard->height) {
-        snprintf(reason, ANL_REASON_SIZE, "its images are %d x %d (y, x), and %d x %d has another shape; nothing is cropped or stretched",
-                 shard->height, shard->width, f->y, f->x);
+        snprintf(reason, ANL_REASON_SIZE,
+                 "its images are %d x %d (y, x), and %d x %d has another shape; nothing is cropped or stretched", shard->height,
+                 shard->width, f->y, f->x);
         return ANL_ERROR_SPEC;
     }
     return ANL_OK;
@@ -295,9 +297,9 @@ static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shar
     }
     for (int c = 0; c < f->column_count; c++)
         if (!has_name(f->columns[c], names, name_count)) {
-            anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                                                   "no column `%s` for the field `%s` in %s", f->columns[c], declared->name,
-                                                   d->shards[0].path);
+            anl_diagnostic *problem =
+                anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "no column `%s` for the field `%s` in %s",
+                             f->columns[c], declared->name, d->shards[0].path);
             suggest_column(diagnostics, problem, f->columns[c], names, name_count);
             return ANL_ERROR_SPEC;
         }
@@ -330,16 +332,16 @@ static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shar
     if (f->words && declared->rank == 1 && f->word_count == wanted)
         f->one_hot = true;
     else if (f->words && declared->rank == 1) {
-        anl_diagnostic *problem =
-            anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` has %d along `%s`, but column `%s` has %d words",
-                         declared->name, wanted, declared->axis[0], f->columns[0], f->word_count);
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                                               "field `%s` has %d along `%s`, but column `%s` has %d words", declared->name,
+                                               wanted, declared->axis[0], f->columns[0], f->word_count);
         for (int w = 0; w < f->word_count && w < 16; w++)
             anl_diagnostic_note(diagnostics, problem, "word %d is `%s`", w, f->words[w]);
         return ANL_ERROR_SPEC;
     } else if (f->column_count != wanted) {
-        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                                               "field `%s` needs %d column%s, but %d %s given", declared->name, wanted,
-                                               wanted == 1 ? "" : "s", f->column_count, f->column_count == 1 ? "is" : "are");
+        anl_diagnostic *problem =
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` needs %d column%s, but %d %s given",
+                         declared->name, wanted, wanted == 1 ? "" : "s", f->column_count, f->column_count == 1 ? "is" : "are");
         suggest_column(diagnostics, problem, declared->name, names, name_count);
         return ANL_ERROR_SPEC;
     }
@@ -370,8 +372,8 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
             has_y = has_y || strcmp(to->axis[a], "y") == 0;
             has_x = has_x || strcmp(to->axis[a], "x") == 0;
             if (to->size[a] < 1 || (int64_t)f->values * to->size[a] > INT32_MAX) {
-                anl_diagnose(diagnostics, ANL_A_field_mismatch, to->span, "axis `%s` of the field `%s` has the impossible size %d",
-                             to->axis[a], to->name, to->size[a]);
+                anl_diagnose(diagnostics, ANL_A_field_mismatch, to->span,
+                             "axis `%s` of the field `%s` has the impossible size %d", to->axis[a], to->name, to->size[a]);
                 return ANL_ERROR_SPEC;
             }
             f->values *= (size_t)to->size[a];
@@ -409,10 +411,11 @@ static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options
     int result = glob(pattern.data, GLOB_NOSORT | GLOB_BRACE, NULL, &found);
     anl_status status = ANL_OK;
     if (result != 0) {
-        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_shard_missing, options->span, "no shard matches %s%s%s",
-                                               pattern.data, result == GLOB_NOMATCH ? "" : ": ",
-                                               result == GLOB_NOMATCH ? "" : strerror(errno ? errno : EIO));
-        anl_diagnostic_note(diagnostics, problem, "shards are written by `anlage pack DIR --labels labels.csv --size N --out DIR`");
+        anl_diagnostic *problem =
+            anl_diagnose(diagnostics, ANL_A_shard_missing, options->span, "no shard matches %s%s%s", pattern.data,
+                         result == GLOB_NOMATCH ? "" : ": ", result == GLOB_NOMATCH ? "" : strerror(errno ? errno : EIO));
+        anl_diagnostic_note(diagnostics, problem,
+                            "shards are written by `anlage pack DIR --labels labels.csv --size N --out DIR`");
         status = ANL_ERROR_FILE;
     } else {
         qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_path);
@@ -478,7 +481,8 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
             folder = anl_arena_copy(arena, entry->path, length);
             group++;
             manifest_count = 0;
-            if (anl_manifest_read(arena, anl_arena_printf(arena, "%smanifest.json", folder), &manifest, &manifest_count) != ANL_OK)
+            if (anl_manifest_read(arena, anl_arena_printf(arena, "%smanifest.json", folder), &manifest, &manifest_count) !=
+                ANL_OK)
                 manifest_count = 0;
         }
         entry->group = group;
@@ -617,8 +621,8 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
     if (options->label_fraction == 1)
         return ANL_OK;
     if (!(options->label_fraction > 0 && options->label_fraction < 1)) {
-        anl_diagnose(diagnostics, ANL_A_out_of_range, options->span, "the share of labels is %g; it must be above 0 and at most 1",
-                     options->label_fraction);
+        anl_diagnose(diagnostics, ANL_A_out_of_range, options->span,
+                     "the share of labels is %g; it must be above 0 and at most 1", options->label_fraction);
         return ANL_ERROR_SPEC;
     }
     if (!options->drop_unlabelled)
@@ -806,7 +810,8 @@ static anl_status convert_image(const field *f, const anl_shard *shard, const vo
                 for (int c = 0; c < f->channel; c++) {
                     size_t from = ((size_t)y * (size_t)f->x + (size_t)x) * (size_t)f->channel + (size_t)c;
                     double v = shard->bits == 16 ? ((const uint16_t *)stored)[from] : ((const uint8_t *)stored)[from];
-                    values[(size_t)y * f->stride_y + (size_t)x * f->stride_x + (size_t)c * f->stride_channel] = (float)(v * shard->scale);
+                    values[(size_t)y * f->stride_y + (size_t)x * f->stride_x + (size_t)c * f->stride_channel] =
+                        (float)(v * shard->scale);
                 }
         return ANL_OK;
     }
@@ -855,9 +860,9 @@ static anl_status read_labels(const field *f, const double *stored, bool known, 
                 mask[i] = here && known ? 1 : 0;
         }
     if (!all && !f->declared.has_mask && !f->declared.has_missing) {
-        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
-                                               "sample %lld of %s has no label for the field `%s`", (long long)at, path,
-                                               f->declared.name);
+        anl_diagnostic *problem =
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span, "sample %lld of %s has no label for the field `%s`",
+                         (long long)at, path, f->declared.name);
         anl_diagnostic_note(diagnostics, problem,
                             "give the field `mask: NAME` and select with `where=NAME`, or leave such rows out of labels.csv");
         return ANL_ERROR_FORMAT;
@@ -865,10 +870,12 @@ static anl_status read_labels(const field *f, const double *stored, bool known, 
     return ANL_OK;
 }
 
-anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, float *values, float *mask, anl_diagnostics *diagnostics)
+anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, float *values, float *mask,
+                            anl_diagnostics *diagnostics)
 {
     if (sample < 0 || sample >= d->count || field_index < 0 || field_index >= d->field_count) {
-        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "there is no sample %lld of field %d", (long long)sample, field_index);
+        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "there is no sample %lld of field %d", (long long)sample,
+                     field_index);
         return ANL_ERROR_ARGUMENT;
     }
     const field *f = &d->fields[field_index];

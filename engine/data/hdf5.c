@@ -203,7 +203,8 @@ bool anl_hdf5_read_texts(hid_t parent, const char *name, bool attribute, char **
         char *block = calloc(points > 0 ? (size_t)points : 1, size);
         good = memory >= 0 && block;
         if (good && points > 0)
-            good = (attribute ? H5Aread(object, memory, block) : H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, block)) >= 0;
+            good =
+                (attribute ? H5Aread(object, memory, block) : H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, block)) >= 0;
         if (good) {
             *values = pack_texts(block, variable ? (char *const *)(void *)block : NULL, size, (size_t)points);
             *count = (size_t)points;

@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* A static lock, because what it guards is static, too: the library's own tables of open objects, of which a process has one set.
- * A lock in each data set would not keep two of them (or a checkpoint) from entering the library at once. What HDF5 would do on an
- * error is kept beside it while the lock is held. */
+ * A lock in each data set would not keep two of them (or a checkpoint) from entering the library at once. What HDF5 would do on
+ * an error is kept beside it while the lock is held. */
 static struct {
     pthread_mutex_t mutex;
     int depth;

@@ -1,6 +1,7 @@
 /* The lock around the HDF5 library.
  * In: calls of the library between anl_hdf5_lock and anl_hdf5_unlock. Out: one thread in it at a time, and nothing printed by it.
- * Everything in the process that uses HDF5 (shards, checkpoints, feeds) must hold it: the library Debian ships is not thread-safe. */
+ * Everything in the process that uses HDF5 (shards, checkpoints, feeds) must hold it: the library Debian ships is not
+ * thread-safe. */
 #ifndef ANL_DATA_HDF5_LOCK_H
 #define ANL_DATA_HDF5_LOCK_H
 

@@ -37,8 +37,8 @@ anl_status anl_image_decode_tiff(FILE *file, anl_image *out, anl_image_facts *fa
 anl_status anl_image_decode_png(FILE *file, anl_image *out, anl_image_facts *facts, char reason[ANL_REASON_SIZE]);
 anl_status anl_image_decode_jpeg(FILE *file, anl_image *out, anl_image_facts *facts, char reason[ANL_REASON_SIZE]);
 
-/* Separable resampling with double accumulators: along each axis by area average when it shrinks, bilinear (pixel centres, edges held)
- * when it grows. emit is called once for each output row, from top to bottom, with out_width * channels values. */
+/* Separable resampling with double accumulators: along each axis by area average when it shrinks, bilinear (pixel centres, edges
+ * held) when it grows. emit is called once for each output row, from top to bottom, with out_width * channels values. */
 anl_status anl_image_resample(const anl_image *image, int out_width, int out_height,
                               void (*emit)(void *context, int y, const double *row), void *context);
 

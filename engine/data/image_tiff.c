@@ -48,8 +48,8 @@ static anl_status refuse(char *reason, anl_status status, const char *format, ..
 typedef struct layout {
     uint32_t width, height;
     uint16_t bits, samples, photometric, planar, compression;
-    int keep;       /* channels taken from the file (1 or 3) */
-    bool palette;   /* keep is 1 and becomes 3 */
+    int keep;     /* channels taken from the file (1 or 3) */
+    bool palette; /* keep is 1 and becomes 3 */
 } layout;
 
 /* value of sample number i in a row of packed samples */
@@ -66,7 +66,8 @@ static inline unsigned sample_at(const uint8_t *row, size_t i, int bits)
     return (unsigned)(row[bit / 8] >> (8 - bits - (int)(bit % 8))) & ((1u << bits) - 1u);
 }
 
-/* Copies a block (strip or tile) of decoded bytes into the image. in_block: samples per pixel there; plane: first channel it fills. */
+/* Copies a block (strip or tile) of decoded bytes into the image. in_block: samples per pixel there; plane: first channel it
+ * fills. */
 static void place_block(anl_image *image, const layout *l, const uint8_t *bytes, size_t row_bytes, uint32_t x0, uint32_t y0,
                         uint32_t width, uint32_t height, int in_block, int plane, int channels)
 {
@@ -213,7 +214,8 @@ static anl_status examine(TIFF *tiff, layout *l, char *reason)
         return refuse(reason, ANL_ERROR_LIMIT, "it is %u x %u pixels; at most %d a side are read", (unsigned)l->width,
                       (unsigned)l->height, ANL_IMAGE_MAX_SIDE);
     if (format == SAMPLEFORMAT_IEEEFP)
-        return refuse(reason, ANL_ERROR_FORMAT, "TIFF with %d-bit floating-point samples; rescale to unsigned 16-bit first", l->bits);
+        return refuse(reason, ANL_ERROR_FORMAT, "TIFF with %d-bit floating-point samples; rescale to unsigned 16-bit first",
+                      l->bits);
     if (format != SAMPLEFORMAT_UINT && format != SAMPLEFORMAT_VOID)
         return refuse(reason, ANL_ERROR_FORMAT, "TIFF with signed or complex samples; shift to unsigned 16-bit first");
     if (l->bits != 1 && l->bits != 2 && l->bits != 4 && l->bits != 8 && l->bits != 16)

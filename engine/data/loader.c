@@ -142,14 +142,15 @@ anl_status anl_loader_new(anl_dataset *dataset, const anl_loader_options *option
 {
     *out = NULL;
     if (options->batch < 1 || options->first_step < 0 || options->ahead < 0 || options->threads < 0) {
-        anl_diagnose(diagnostics, ANL_A_out_of_range, (anl_span){0}, "a loader needs a batch of at least 1, and no negative numbers");
+        anl_diagnose(diagnostics, ANL_A_out_of_range, (anl_span){0},
+                     "a loader needs a batch of at least 1, and no negative numbers");
         return ANL_ERROR_ARGUMENT;
     }
     int64_t count = anl_dataset_count(dataset);
     if (count < (options->ordered ? 1 : options->batch)) {
-        anl_diagnostic *problem =
-            anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0}, "the data set has %lld sample%s, fewer than one batch of %d",
-                         (long long)count, count == 1 ? "" : "s", options->batch);
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0},
+                                               "the data set has %lld sample%s, fewer than one batch of %d", (long long)count,
+                                               count == 1 ? "" : "s", options->batch);
         anl_diagnostic_note(diagnostics, problem, "use a smaller batch, or pack more images");
         return ANL_ERROR_ARGUMENT;
     }

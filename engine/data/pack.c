@@ -23,8 +23,8 @@
 #include "data/shard.h"
 
 #define MOST_SIZE 4096
-#define MOST_WORDS 4096      /* a column with more different words is free text */
-#define MOST_WARNINGS 50     /* of one kind; the rest are only counted */
+#define MOST_WORDS 4096  /* a column with more different words is free text */
+#define MOST_WARNINGS 50 /* of one kind; the rest are only counted */
 #define DEEPEST_FOLDER 64
 #define BLOCK_PER_THREAD 8
 
@@ -178,8 +178,8 @@ static anl_status find_images(pack *p)
     for (int i = 0; i < o->input_count; i++) {
         struct stat about;
         if (stat(o->inputs[i], &about) != 0) {
-            anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = o->inputs[i]}, "cannot read %s: %s", o->inputs[i],
-                         strerror(errno));
+            anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = o->inputs[i]}, "cannot read %s: %s",
+                         o->inputs[i], strerror(errno));
             return ANL_ERROR_FILE;
         }
         if (p->csv.columns > 0)
@@ -217,7 +217,8 @@ static int by_file(const void *a, const void *b)
     return order ? order : (x->row < y->row ? -1 : x->row > y->row);
 }
 
-/* Rows of the table become entries. A row that says the same twice counts once; one that says two things of one file is an error. */
+/* Rows of the table become entries. A row that says the same twice counts once; one that says two things of one file is an error.
+ */
 static anl_status take_rows(pack *p)
 {
     const anl_pack_options *o = p->options;
@@ -247,10 +248,11 @@ static anl_status take_rows(pack *p)
                 differs = c;
         if (differs >= 0) {
             if (problems++ < 20) {
-                anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, r),
-                                                 "%s is listed twice with different values: `%s` is `%s` here and `%s` in line %d",
-                                                 rows[i].file, csv->names[differs], anl_csv_cell(csv, r, differs),
-                                                 anl_csv_cell(csv, rows[first].row, differs), csv->lines[rows[first].row]);
+                anl_diagnostic *d =
+                    anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, r),
+                                 "%s is listed twice with different values: `%s` is `%s` here and `%s` in line %d", rows[i].file,
+                                 csv->names[differs], anl_csv_cell(csv, r, differs), anl_csv_cell(csv, rows[first].row, differs),
+                                 csv->lines[rows[first].row]);
                 anl_diagnostic_label(p->diagnostics, d, at_row(p, rows[first].row), "first listed here");
             }
         } else {
@@ -264,8 +266,8 @@ static anl_status take_rows(pack *p)
         return ANL_ERROR_FORMAT;
     if (repeated > 0)
         anl_diagnose(p->diagnostics, ANL_A_duplicate_rows, at_row(p, first_repeated),
-                     "%lld row%s the same as an earlier one and count%s once", (long long)repeated, repeated == 1 ? " is" : "s are",
-                     repeated == 1 ? "s" : "");
+                     "%lld row%s the same as an earlier one and count%s once", (long long)repeated,
+                     repeated == 1 ? " is" : "s are", repeated == 1 ? "s" : "");
     const char *folder = anl_path_folder(p->arena, csv->path);
     for (int64_t r = 0; r < csv->rows; r++) {
         if (drop[r])
@@ -357,7 +359,8 @@ static anl_status read_column(pack *p, int source, locale_t c_locale, anl_shard_
 
 static anl_status no_column(pack *p, const char *what, const char *name)
 {
-    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1), "there is no %s column `%s`", what, name);
+    anl_diagnostic *d =
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1), "there is no %s column `%s`", what, name);
     const char *nearest = anl_nearest(name, p->csv.names, p->csv.columns);
     if (nearest)
         anl_diagnostic_suggest(p->diagnostics, d, "did you mean `%s`?", nearest);
@@ -373,8 +376,8 @@ static anl_status read_columns(pack *p)
         const char *asked = o->patient ? o->patient : o->stratify;
         if (!asked)
             return ANL_OK;
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, (anl_span){0}, "the column `%s` is asked for, but there is no table of labels",
-                     asked);
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, (anl_span){0},
+                     "the column `%s` is asked for, but there is no table of labels", asked);
         return ANL_ERROR_ARGUMENT;
     }
     p->patient_column = anl_csv_column(csv, o->patient ? o->patient : "patient");
@@ -383,7 +386,8 @@ static anl_status read_columns(pack *p)
     if (o->stratify && (anl_csv_column(csv, o->stratify) < 1 || anl_csv_column(csv, o->stratify) == p->patient_column))
         return no_column(p, "label", o->stratify);
     if (p->patient_column == 0) {
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1), "the first column is the file, so it cannot be the patient");
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1),
+                     "the first column is the file, so it cannot be the patient");
         return ANL_ERROR_FORMAT;
     }
     p->columns = ANL_NEW_ARRAY(p->arena, anl_shard_column, csv->columns);
@@ -494,9 +498,10 @@ static anl_status split(pack *p, anl_pack_report *report)
         given[best]++;
     }
     if (p->patient_column < 0 && p->csv.columns > 0 && share[TRAIN] < 1)
-        anl_diagnose(p->diagnostics, ANL_A_patients_unknown, at_row(p, -1),
-                     "no column says which patient an image is of, so images are split one by one: a patient with several images may be "
-                     "in training and test at once");
+        anl_diagnose(
+            p->diagnostics, ANL_A_patients_unknown, at_row(p, -1),
+            "no column says which patient an image is of, so images are split one by one: a patient with several images may be "
+            "in training and test at once");
     return ANL_OK;
 }
 
@@ -564,8 +569,14 @@ static void decode_one(void *context, int chunk, int thread)
     width = width < 1 ? 1 : width;
     height = height < 1 ? 1 : height;
     r->pixels = calloc((size_t)size * (size_t)size * (size_t)schema->channels, (size_t)schema->bits / 8);
-    canvas c = {.pixels = r->pixels, .size = size, .channels = schema->channels, .bits = schema->bits, .left = (size - width) / 2,
-                .top = (size - height) / 2, .width = width, .source_channels = image.channels,
+    canvas c = {.pixels = r->pixels,
+                .size = size,
+                .channels = schema->channels,
+                .bits = schema->bits,
+                .left = (size - width) / 2,
+                .top = (size - height) / 2,
+                .width = width,
+                .source_channels = image.channels,
                 .factor = schema->bits == 16 && image.bits == 8 ? 257 : 1};
     r->status = r->pixels ? anl_image_resample(&image, width, height, put_row, &c) : ANL_ERROR_MEMORY;
     if (r->status != ANL_OK) {
@@ -590,7 +601,8 @@ static void probe_one(void *context, int chunk, int thread)
 
 static anl_status cannot_write(pack *p, const char *path, const char *reason)
 {
-    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot write %s: %s", path, reason);
+    anl_diagnostic *d =
+        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot write %s: %s", path, reason);
     anl_diagnostic_note(p->diagnostics, d, "nothing of this pack is kept; check the space and the rights of the folder");
     return ANL_ERROR_FILE;
 }
@@ -676,7 +688,8 @@ static anl_status write_split(pack *p, int split, int shard_samples, block *b, i
                 if (r->pages > 1 && p->paged++ == 0)
                     p->first_paged = e->path;
                 if (!writer) {
-                    const char *path = anl_path_join(p->arena, o->out, anl_arena_printf(p->arena, "%s-%05d.h5", split_names[split], number));
+                    const char *path =
+                        anl_path_join(p->arena, o->out, anl_arena_printf(p->arena, "%s-%05d.h5", split_names[split], number));
                     temporary = anl_arena_printf(p->arena, "%s.tmp-%ld", path, (long)getpid());
                     status = anl_shard_create(temporary, &p->schema, split_names[split], shard_samples, &writer, reason);
                 }
@@ -814,12 +827,14 @@ static anl_status prepare_folder(pack *p)
 {
     const char *out = p->options->out;
     if (anl_folder_make(out) != ANL_OK) {
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot make the folder %s: %s", out, strerror(errno));
+        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot make the folder %s: %s", out,
+                     strerror(errno));
         return ANL_ERROR_FILE;
     }
     DIR *open = opendir(out);
     if (!open) {
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot read the folder %s: %s", out, strerror(errno));
+        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot read the folder %s: %s", out,
+                     strerror(errno));
         return ANL_ERROR_FILE;
     }
     anl_status status = ANL_OK;
@@ -834,7 +849,8 @@ static anl_status prepare_folder(pack *p)
             anl_diagnostic_note(p->diagnostics, d, "choose another folder, or say --force to replace it");
             status = ANL_ERROR_FILE;
         } else if (unlink(path) != 0) {
-            anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot remove %s: %s", path, strerror(errno));
+            anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot remove %s: %s", path,
+                         strerror(errno));
             status = ANL_ERROR_FILE;
         }
     }
@@ -868,7 +884,8 @@ static const char *find_modality(const pack *p)
     if (p->options->modality)
         return p->options->modality;
     for (int c = 0; c < p->column_count; c++)
-        if (strcmp(p->columns[c].name, "modality") == 0 && p->columns[c].kind == ANL_COLUMN_CODE && p->columns[c].value_count == 1)
+        if (strcmp(p->columns[c].name, "modality") == 0 && p->columns[c].kind == ANL_COLUMN_CODE &&
+            p->columns[c].value_count == 1)
             return p->columns[c].values[0];
     return NULL;
 }
@@ -888,17 +905,24 @@ static anl_status write_all(pack *p, anl_pack_report *report)
         deep = deep || p->entries[i].bits == 16;
     }
     p->mixed = narrow && deep;
-    p->schema = (anl_shard_schema){.size = o->size, .channels = o->channels, .bits = deep ? 16 : 8,
-                                   .scale = deep ? 1.0 / 65535.0 : 1.0 / 255.0, .columns = p->columns,
-                                   .column_count = p->column_count, .has_patient = p->patient_column >= 0, .seed = o->seed,
-                                   .options = anl_arena_text(p->arena, text.data), .modality = find_modality(p)};
+    p->schema = (anl_shard_schema){.size = o->size,
+                                   .channels = o->channels,
+                                   .bits = deep ? 16 : 8,
+                                   .scale = deep ? 1.0 / 65535.0 : 1.0 / 255.0,
+                                   .columns = p->columns,
+                                   .column_count = p->column_count,
+                                   .has_patient = p->patient_column >= 0,
+                                   .seed = o->seed,
+                                   .options = anl_arena_text(p->arena, text.data),
+                                   .modality = find_modality(p)};
     anl_text_free(&text);
     report->bits = p->schema.bits;
     anl_status status = prepare_folder(p);
     if (status != ANL_OK)
         return status;
     int block_size = anl_pool_threads(p->pool) * BLOCK_PER_THREAD;
-    block b = {.pack = p, .entries = ANL_NEW_ARRAY(p->arena, const entry *, block_size),
+    block b = {.pack = p,
+               .entries = ANL_NEW_ARRAY(p->arena, const entry *, block_size),
                .results = ANL_NEW_ARRAY(p->arena, result, block_size)};
     for (int s = 0; s < SPLITS && status == ANL_OK; s++)
         status = write_split(p, s, o->shard_samples > 0 ? o->shard_samples : 1024, &b, block_size);
@@ -914,8 +938,8 @@ static anl_status write_all(pack *p, anl_pack_report *report)
                      p->skip_count - MOST_WARNINGS);
     if (p->paged > 0)
         anl_diagnose(p->diagnostics, ANL_A_image_pages, (anl_span){.file = p->first_paged},
-                     "%lld file%s several pages, of which only the first is read (the first such file is %s)", (long long)p->paged,
-                     p->paged == 1 ? " has" : "s have", p->first_paged);
+                     "%lld file%s several pages, of which only the first is read (the first such file is %s)",
+                     (long long)p->paged, p->paged == 1 ? " has" : "s have", p->first_paged);
     if (status == ANL_OK && report->packed == 0) {
         anl_diagnose(p->diagnostics, ANL_A_data_too_small, (anl_span){.file = o->labels}, "none of the %d images could be read",
                      p->entry_count);

@@ -27,17 +27,17 @@ struct anl_shard_writer {
     anl_arena *arena;
     hid_t file, image;
     int count, capacity;
-    const char **files;     /* [capacity] */
-    const char **patients;  /* [capacity] or NULL */
-    double **numbers;       /* per column [capacity] */
-    const char ***texts;    /* per column [capacity] */
+    const char **files;    /* [capacity] */
+    const char **patients; /* [capacity] or NULL */
+    double **numbers;      /* per column [capacity] */
+    const char ***texts;   /* per column [capacity] */
 };
 
 static bool write_attributes(hid_t file, const anl_shard_schema *schema, const char *split)
 {
     bool good = anl_hdf5_write_int(file, "format", ANL_SHARD_FORMAT) &&
-                anl_hdf5_write_text(file, "tool", "anlage pack " ANL_VERSION) &&
-                anl_hdf5_write_text(file, "split", split) && anl_hdf5_write_text(file, "options", schema->options);
+                anl_hdf5_write_text(file, "tool", "anlage pack " ANL_VERSION) && anl_hdf5_write_text(file, "split", split) &&
+                anl_hdf5_write_text(file, "options", schema->options);
     char seed[32]; /* as text: HDF5 readers differ on 64-bit unsigned */
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)schema->seed);
     good = good && anl_hdf5_write_text(file, "seed", seed);
@@ -60,7 +60,8 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     else {
         hsize_t size = (hsize_t)schema->size, dims[4] = {(hsize_t)capacity, size, size, (hsize_t)schema->channels};
         hsize_t chunk[4] = {1, size, size, (hsize_t)schema->channels};
-        hid_t space = H5Screate_simple(4, dims, dims), options = anl_hdf5_dataset_options(), access = H5Pcreate(H5P_DATASET_ACCESS);
+        hid_t space = H5Screate_simple(4, dims, dims), options = anl_hdf5_dataset_options(),
+              access = H5Pcreate(H5P_DATASET_ACCESS);
         H5Pset_chunk(options, 4, chunk);
         H5Pset_fill_time(options, H5D_FILL_TIME_NEVER); /* every sample is written */
         H5Pset_chunk_cache(access, 0, 0, 0);            /* chunks are written whole */
@@ -161,7 +162,8 @@ static bool write_patients(anl_shard_writer *w)
         if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
             names[unique++] = names[i];
     for (int i = 0; i < w->count; i++) {
-        const char **found = w->patients[i] && unique > 0 ? bsearch(&w->patients[i], names, unique, sizeof *names, by_text) : NULL;
+        const char **found =
+            w->patients[i] && unique > 0 ? bsearch(&w->patients[i], names, unique, sizeof *names, by_text) : NULL;
         rows[i] = found ? found - names : -1;
     }
     return write_numbers(w->file, "patient", H5T_STD_I64LE, H5T_NATIVE_INT64, rows, w->count, NULL) &&
@@ -182,7 +184,9 @@ static bool write_columns(anl_shard_writer *w)
             good = texts >= 0 && anl_hdf5_write_texts(texts, column->name, false, w->texts[c], (size_t)w->count);
         } else
             good = write_numbers(labels, column->name,
-                                 column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE : column->wide ? H5T_IEEE_F64LE : H5T_IEEE_F32LE,
+                                 column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE
+                                 : column->wide                  ? H5T_IEEE_F64LE
+                                                                 : H5T_IEEE_F32LE,
                                  H5T_NATIVE_DOUBLE, w->numbers[c], w->count, column);
     }
     if (good) {
@@ -211,9 +215,8 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
     anl_status status = ANL_OK;
     if (w->count < w->capacity && H5Dset_extent(w->image, dims) < 0)
         status = fail(reason, ANL_ERROR_FILE, "cannot set its number of samples");
-    if (status == ANL_OK &&
-        (!write_columns(w) || (w->patients && !write_patients(w)) ||
-         !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
+    if (status == ANL_OK && (!write_columns(w) || (w->patients && !write_patients(w)) ||
+                             !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
         status = fail(reason, ANL_ERROR_FILE, "cannot write its columns");
     /* Closing flushes: a full disk shows here at the latest. */
     if (H5Dclose(w->image) < 0 && status == ANL_OK)
@@ -339,7 +342,8 @@ static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, v
     return 0;
 }
 
-anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE])
+anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count,
+                             char reason[ANL_REASON_SIZE])
 {
     *names = NULL;
     *count = 0;
@@ -418,7 +422,8 @@ anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **v
     return status;
 }
 
-anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count, char reason[ANL_REASON_SIZE])
+anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count,
+                              char reason[ANL_REASON_SIZE])
 {
     *rows = NULL;
     *names = NULL;

@@ -6,7 +6,8 @@
  *   /texts/NAME       [samples] strings: columns of free text, which cannot be labels
  *   /patient          [samples] int64, row of /patients or -1;  /patients: strings
  *   /file             [samples] strings, the source
- *   attributes of /   format, tool, options (JSON), seed, split, modality if known;  of /labels: columns, in the order of labels.csv
+ *   attributes of /   format, tool, options (JSON), seed, split, modality if known;  of /labels: columns, in the order of
+ * labels.csv
  */
 #ifndef ANL_DATA_SHARD_H
 #define ANL_DATA_SHARD_H
@@ -48,8 +49,9 @@ typedef struct anl_shard_writer anl_shard_writer;
 /* Creates the file at `path` (a temporary name; the caller commits it). capacity: most samples it will take. */
 anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, const char *split, int capacity,
                             anl_shard_writer **out, char reason[ANL_REASON_SIZE]);
-/* pixels: size*size*channels values of `bits`, little-endian. numbers: [columns], NaN or code -1 where missing (texts are skipped).
- * texts: [columns], only those of kind text are looked at. patient: NULL or "" where there is none. Texts are copied. */
+/* pixels: size*size*channels values of `bits`, little-endian. numbers: [columns], NaN or code -1 where missing (texts are
+ * skipped). texts: [columns], only those of kind text are looked at. patient: NULL or "" where there is none. Texts are copied.
+ */
 anl_status anl_shard_add(anl_shard_writer *writer, const void *pixels, const char *file, const char *patient,
                          const double *numbers, const char *const *texts, char reason[ANL_REASON_SIZE]);
 int anl_shard_count(const anl_shard_writer *writer);
@@ -71,11 +73,14 @@ void anl_shard_close(anl_shard *shard);
 /* height*width*channels values of 1 (bits 8) or 2 bytes in this machine's byte order. */
 anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *pixels, char reason[ANL_REASON_SIZE]);
 /* Names of the label columns in the order of labels.csv; in the arena. */
-anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE]);
-/* One label column. values: [count] malloc'd, NaN where missing, codes as numbers. words: NULL for numbers, else like anl_hdf5_read_texts. */
+anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count,
+                             char reason[ANL_REASON_SIZE]);
+/* One label column. values: [count] malloc'd, NaN where missing, codes as numbers. words: NULL for numbers, else like
+ * anl_hdf5_read_texts. */
 anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
                             char reason[ANL_REASON_SIZE]);
 /* rows: [count] malloc'd indexes into names or -1. Both NULL when the shard has no patients. */
-anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count, char reason[ANL_REASON_SIZE]);
+anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count,
+                              char reason[ANL_REASON_SIZE]);
 
 #endif

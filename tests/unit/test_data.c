@@ -159,7 +159,8 @@ static void write_tiff_page(TIFF *tiff, const tiff_case *t)
                     for (int y = 0; y < t->tile; y++)
                         for (int x = 0; x < t->tile; x++)
                             for (int c = 0; c < per; c++)
-                                put_sample(tile + row * (size_t)y, (size_t)(x * per + c), t->bits, pattern(x0 + x, y0 + y, plane + c, t->bits));
+                                put_sample(tile + row * (size_t)y, (size_t)(x * per + c), t->bits,
+                                           pattern(x0 + x, y0 + y, plane + c, t->bits));
                     ck_assert_int_ge(TIFFWriteTile(tiff, tile, (uint32_t)x0, (uint32_t)y0, 0, (uint16_t)plane), 0);
                 }
         free(tile);
@@ -198,8 +199,14 @@ START_TEST(tiff_reads_every_layout)
             for (int bits = 1; bits <= 16; bits *= 2)
                 for (int tile = 0; tile <= 32; tile += 16)
                     for (int kind = 0; kind < 7; kind++) {
-                        tiff_case t = {.width = 37, .height = 29, .bits = bits, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
-                                       .planar = PLANARCONFIG_CONTIG, .compression = compressions[k], .tile = tile,
+                        tiff_case t = {.width = 37,
+                                       .height = 29,
+                                       .bits = bits,
+                                       .samples = 1,
+                                       .photometric = PHOTOMETRIC_MINISBLACK,
+                                       .planar = PLANARCONFIG_CONTIG,
+                                       .compression = compressions[k],
+                                       .tile = tile,
                                        .rows_per_strip = 5};
                         if (kind == 1)
                             t.photometric = PHOTOMETRIC_MINISWHITE;
@@ -226,8 +233,8 @@ START_TEST(tiff_reads_every_layout)
                         write_tiff(path, modes[m], &t, 1);
                         anl_image image;
                         anl_status status = anl_image_read(path, &image, problems);
-                        ck_assert_msg(status == ANL_OK, "mode %s compression %d bits %d tile %d kind %d: %s", modes[m], compressions[k], bits,
-                                      tile, kind, message(ANL_A_image_unreadable));
+                        ck_assert_msg(status == ANL_OK, "mode %s compression %d bits %d tile %d kind %d: %s", modes[m],
+                                      compressions[k], bits, tile, kind, message(ANL_A_image_unreadable));
                         ck_assert_int_eq(image.width, 37);
                         ck_assert_int_eq(image.height, 29);
                         ck_assert_int_eq(image.bits, bits == 16 ? 16 : 8);
@@ -255,8 +262,14 @@ END_TEST
 
 START_TEST(tiff_reads_the_first_page_and_says_so)
 {
-    tiff_case t = {.width = 8, .height = 8, .bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
-                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_NONE, .rows_per_strip = 8};
+    tiff_case t = {.width = 8,
+                   .height = 8,
+                   .bits = 16,
+                   .samples = 1,
+                   .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG,
+                   .compression = COMPRESSION_NONE,
+                   .rows_per_strip = 8};
     write_tiff(in_root("pages.tif"), "w", &t, 3);
     anl_image image;
     ck_assert_int_eq(anl_image_read(in_root("pages.tif"), &image, problems), ANL_OK);
@@ -290,7 +303,8 @@ START_TEST(tiff_is_brought_upright)
         ck_assert_int_eq(anl_image_read(in_root("o.tif"), &image, problems), ANL_OK);
         ck_assert_int_eq(image.width, orientation > 4 ? 2 : 3);
         for (int i = 0; i < 6; i++)
-            ck_assert_msg(image.pixels[i] == expected[orientation - 1][i], "orientation %d, pixel %d is %d", orientation, i, image.pixels[i]);
+            ck_assert_msg(image.pixels[i] == expected[orientation - 1][i], "orientation %d, pixel %d is %d", orientation, i,
+                          image.pixels[i]);
         anl_image_free(&image);
     }
 }
@@ -309,8 +323,15 @@ static void refused(const char *path, const char *why)
 
 START_TEST(unfit_images_are_refused_with_the_reason)
 {
-    tiff_case t = {.width = 8, .height = 8, .bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
-                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_NONE, .rows_per_strip = 8, .format = SAMPLEFORMAT_INT};
+    tiff_case t = {.width = 8,
+                   .height = 8,
+                   .bits = 16,
+                   .samples = 1,
+                   .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG,
+                   .compression = COMPRESSION_NONE,
+                   .rows_per_strip = 8,
+                   .format = SAMPLEFORMAT_INT};
     write_tiff(in_root("signed.tif"), "w", &t, 1);
     refused(in_root("signed.tif"), "signed");
     t.format = SAMPLEFORMAT_UINT;
@@ -366,8 +387,8 @@ static void write_png(const char *path, int width, int height, int bits, int col
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     png_init_io(png, file);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, bits, colour, interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, bits, colour,
+                 interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (colour == PNG_COLOR_TYPE_PALETTE) {
         png_color colours[256];
         for (int i = 0; i < 256; i++)
@@ -413,7 +434,8 @@ START_TEST(png_reads_every_kind)
                     continue;
                 write_png(in_root("a.png"), 21, 13, bits, colours[k], interlaced);
                 anl_image image;
-                ck_assert_msg(anl_image_read(in_root("a.png"), &image, problems) == ANL_OK, "%s", message(ANL_A_image_unreadable));
+                ck_assert_msg(anl_image_read(in_root("a.png"), &image, problems) == ANL_OK, "%s",
+                              message(ANL_A_image_unreadable));
                 int channels = k == 1 || k == 3 || k == 4 ? 3 : 1;
                 ck_assert_int_eq(image.channels, channels);
                 ck_assert_int_eq(image.bits, bits == 16 ? 16 : 8);
@@ -483,8 +505,14 @@ END_TEST
 
 START_TEST(truncated_and_damaged_files_never_become_pixels)
 {
-    tiff_case t = {.width = 40, .height = 40, .bits = 8, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK,
-                   .planar = PLANARCONFIG_CONTIG, .compression = COMPRESSION_LZW, .rows_per_strip = 7};
+    tiff_case t = {.width = 40,
+                   .height = 40,
+                   .bits = 8,
+                   .samples = 1,
+                   .photometric = PHOTOMETRIC_MINISBLACK,
+                   .planar = PLANARCONFIG_CONTIG,
+                   .compression = COMPRESSION_LZW,
+                   .rows_per_strip = 7};
     write_tiff(in_root("lzw"), "w", &t, 1);
     t.compression = COMPRESSION_NONE;
     t.tile = 16;
@@ -504,7 +532,8 @@ START_TEST(truncated_and_damaged_files_never_become_pixels)
             write_bytes(in_root("cut"), bytes, cut);
             anl_status status = anl_image_read(in_root("cut"), &image, problems);
             if (status == ANL_OK)
-                ck_assert_msg(memcmp(image.pixels, whole.pixels, values * 2) == 0, "%s cut at %zu of %zu gives other pixels", names[k], cut, length);
+                ck_assert_msg(memcmp(image.pixels, whole.pixels, values * 2) == 0, "%s cut at %zu of %zu gives other pixels",
+                              names[k], cut, length);
             else
                 ck_assert_ptr_null(image.pixels);
             anl_image_free(&image);
@@ -611,7 +640,8 @@ END_TEST
 
 START_TEST(csv_follows_the_standard)
 {
-    write_text(in_root("a.csv"), "\xEF\xBB\xBF" "file,\"a name, quoted\",c\r\n"
+    write_text(in_root("a.csv"), "\xEF\xBB\xBF"
+                                 "file,\"a name, quoted\",c\r\n"
                                  "x.png,\"say \"\"hi\"\"\",1\r\n"
                                  "\r\n"
                                  "\"two\nlines.png\",,3\r\n"
@@ -743,8 +773,15 @@ static void make_set(const char *folder, bool mixed)
             TIFFWriteScanline(tiff, row, (uint32_t)y, 0);
         }
         TIFFClose(tiff);
-        anl_text_printf(&csv, "%s,%s,%d,%s,%s,P%d,note %d\n", file, i % 10 == 9 ? "" : i % 3 == 0 ? "1" : "0", i % 2, i % 5 == 0 ? "" : "0.25",
-                        i % 3 == 0 ? "mass" : i % 3 == 1 ? "cyst" : "normal", i / 5, i);
+        anl_text_printf(&csv, "%s,%s,%d,%s,%s,P%d,note %d\n", file,
+                        i % 10 == 9  ? ""
+                        : i % 3 == 0 ? "1"
+                                     : "0",
+                        i % 2, i % 5 == 0 ? "" : "0.25",
+                        i % 3 == 0   ? "mass"
+                        : i % 3 == 1 ? "cyst"
+                                     : "normal",
+                        i / 5, i);
     }
     write_text(anl_arena_printf(arena, "%s/%s/labels.csv", root, folder), csv.data);
     anl_text_free(&csv);
@@ -754,9 +791,17 @@ static anl_pack_options pack_options(const char *folder, const char *out)
 {
     const char **inputs = ANL_NEW(arena, const char *);
     inputs[0] = in_root(folder);
-    return (anl_pack_options){.inputs = inputs, .input_count = 1, .labels = anl_arena_printf(arena, "%s/%s/labels.csv", root, folder),
-                              .out = in_root(out), .size = 24, .channels = 1, .fraction_valid = 0.25, .fraction_test = 0.25, .seed = 5,
-                              .shard_samples = 8, .threads = 2};
+    return (anl_pack_options){.inputs = inputs,
+                              .input_count = 1,
+                              .labels = anl_arena_printf(arena, "%s/%s/labels.csv", root, folder),
+                              .out = in_root(out),
+                              .size = 24,
+                              .channels = 1,
+                              .fraction_valid = 0.25,
+                              .fraction_test = 0.25,
+                              .seed = 5,
+                              .shard_samples = 8,
+                              .threads = 2};
 }
 
 static void show_problems(void) { anl_diagnostics_print(problems, stderr, false); }
@@ -831,8 +876,12 @@ static anl_field image_field(void)
 
 static anl_dataset *opened(const char *pattern, const anl_field *fields, int count, double fraction, bool by_patient, bool drop)
 {
-    anl_dataset_options o = {.pattern = pattern, .folder = root, .label_fraction = fraction, .label_by_patient = by_patient,
-                             .drop_unlabelled = drop, .seed = 3};
+    anl_dataset_options o = {.pattern = pattern,
+                             .folder = root,
+                             .label_fraction = fraction,
+                             .label_by_patient = by_patient,
+                             .drop_unlabelled = drop,
+                             .seed = 3};
     anl_dataset *set = NULL;
     anl_status status = anl_dataset_open(&o, fields, count, problems, &set);
     if (status != ANL_OK)
@@ -856,7 +905,14 @@ START_TEST(samples_come_back_as_declared)
         {.name = "finding", .rank = 1, .axis = {"class"}, .size = {2}, .has_mask = true},
         {.name = "kind", .rank = 1, .axis = {"class"}, .size = {3}},
         {.name = "code", .column = "kind"},
-        {.name = "both", .rank = 1, .axis = {"class"}, .size = {2}, .column = "finding.mass, y", .missing = 1, .has_missing = true, .has_mask = true},
+        {.name = "both",
+         .rank = 1,
+         .axis = {"class"},
+         .size = {2},
+         .column = "finding.mass, y",
+         .missing = 1,
+         .has_missing = true,
+         .has_mask = true},
         {.name = "image", .rank = 2, .axis = {"y", "x"}, .size = {12, 12}, .has_mask = true},
     };
     anl_dataset *set = opened("out/train-*.h5", fields, ANL_COUNT(fields), 1, false, false);
@@ -1009,7 +1065,8 @@ START_TEST(colour_and_grey_are_converted)
                              {.name = "image", .rank = 3, .axis = {"z", "y", "x"}, .size = {1, 8, 8}},
                              {.name = "y"}};
         for (size_t k = 0; k < ANL_COUNT(wrong); k++) {
-            anl_dataset_options options = {.pattern = "*.h5", .folder = anl_arena_printf(arena, "%s/out%d", root, channels), .label_fraction = 1};
+            anl_dataset_options options = {
+                .pattern = "*.h5", .folder = anl_arena_printf(arena, "%s/out%d", root, channels), .label_fraction = 1};
             anl_diagnostics_free(&problems);
             problems = anl_diagnostics_new();
             ck_assert_int_eq(anl_dataset_open(&options, &wrong[k], 1, problems, &set), ANL_ERROR_SPEC);
@@ -1239,7 +1296,8 @@ START_TEST(damaged_and_foreign_shards_are_errors)
     ck_assert_int_eq((int)anl_dataset_count(set), 60);
     anl_dataset_free(&set);
     /* A manifest that is not one changes nothing. */
-    static const char *const manifests[] = {"", "{", "[]", "{\"shards\": [{\"file\": \"train-00000.h5\", \"samples\": -3, \"bytes\": 1}]}", "{\"a\": [[[["};
+    static const char *const manifests[] = {
+        "", "{", "[]", "{\"shards\": [{\"file\": \"train-00000.h5\", \"samples\": -3, \"bytes\": 1}]}", "{\"a\": [[[["};
     for (size_t i = 0; i < ANL_COUNT(manifests); i++) {
         write_text(in_root("out/manifest.json"), manifests[i]);
         ck_assert_int_eq(anl_dataset_open(&options, fields, 2, problems, &set), ANL_OK);
@@ -1444,7 +1502,8 @@ START_TEST(inspect_tells_what_is_there)
     FILE *out = open_memstream(&text, &length);
     ck_assert_int_eq(anl_shard_inspect(in_root("out/train-00000.h5"), out, problems), ANL_OK);
     fclose(out);
-    static const char *const words[] = {"samples    8", "24 x 24, 1 channel, 16 bits", "modality   ct", "finding.edema", "cyst", "patients", "seed       5"};
+    static const char *const words[] = {
+        "samples    8", "24 x 24, 1 channel, 16 bits", "modality   ct", "finding.edema", "cyst", "patients", "seed       5"};
     for (size_t i = 0; i < ANL_COUNT(words); i++)
         ck_assert_msg(strstr(text, words[i]), "no `%s` in:\n%s", words[i], text);
     free(text);
@@ -1461,8 +1520,15 @@ START_TEST(real_sets_pack)
         printf("skipped: %s is not here\n", data);
         return;
     }
-    anl_pack_options o = {.inputs = &data, .input_count = 1, .labels = anl_arena_printf(arena, "%s/labels.csv", data), .out = in_root("ct"),
-                          .size = 64, .channels = 1, .fraction_valid = 0.15, .fraction_test = 0.15, .stratify = "y"};
+    anl_pack_options o = {.inputs = &data,
+                          .input_count = 1,
+                          .labels = anl_arena_printf(arena, "%s/labels.csv", data),
+                          .out = in_root("ct"),
+                          .size = 64,
+                          .channels = 1,
+                          .fraction_valid = 0.15,
+                          .fraction_test = 0.15,
+                          .stratify = "y"};
     anl_pack_report report;
     packed(&o, &report);
     ck_assert_int_eq((int)report.packed, 1691);
@@ -1490,15 +1556,33 @@ int main(void)
         const TTest *test;
     } tests[] = {
 #define T(name) {#name, name}
-        T(tiff_reads_every_layout), T(tiff_reads_the_first_page_and_says_so), T(tiff_is_brought_upright),
-        T(unfit_images_are_refused_with_the_reason), T(png_reads_every_kind), T(jpeg_reads_grey_and_colour),
-        T(truncated_and_damaged_files_never_become_pixels), T(resampling_averages_areas_and_interpolates), T(csv_follows_the_standard),
-        T(csv_reports_each_problem_with_its_line), T(order_is_a_bijection), T(order_depends_on_the_key_and_mixes),
-        T(pack_is_the_same_for_any_number_of_threads), T(samples_come_back_as_declared), T(no_patient_is_in_two_splits),
-        T(mixed_depths_become_sixteen_bits), T(colour_and_grey_are_converted), T(bad_input_is_skipped_counted_or_refused),
-        T(a_full_disk_is_an_error_that_leaves_nothing), T(labels_can_be_few), T(damaged_and_foreign_shards_are_errors),
-        T(more_shards_than_may_stay_open), T(loader_is_resumable_and_the_same_for_any_number_of_threads),
-        T(ordered_pass_ends_with_a_padded_batch), T(loader_hands_on_errors), T(inspect_tells_what_is_there), T(real_sets_pack),
+        T(tiff_reads_every_layout),
+        T(tiff_reads_the_first_page_and_says_so),
+        T(tiff_is_brought_upright),
+        T(unfit_images_are_refused_with_the_reason),
+        T(png_reads_every_kind),
+        T(jpeg_reads_grey_and_colour),
+        T(truncated_and_damaged_files_never_become_pixels),
+        T(resampling_averages_areas_and_interpolates),
+        T(csv_follows_the_standard),
+        T(csv_reports_each_problem_with_its_line),
+        T(order_is_a_bijection),
+        T(order_depends_on_the_key_and_mixes),
+        T(pack_is_the_same_for_any_number_of_threads),
+        T(samples_come_back_as_declared),
+        T(no_patient_is_in_two_splits),
+        T(mixed_depths_become_sixteen_bits),
+        T(colour_and_grey_are_converted),
+        T(bad_input_is_skipped_counted_or_refused),
+        T(a_full_disk_is_an_error_that_leaves_nothing),
+        T(labels_can_be_few),
+        T(damaged_and_foreign_shards_are_errors),
+        T(more_shards_than_may_stay_open),
+        T(loader_is_resumable_and_the_same_for_any_number_of_threads),
+        T(ordered_pass_ends_with_a_padded_batch),
+        T(loader_hands_on_errors),
+        T(inspect_tells_what_is_there),
+        T(real_sets_pack),
 #undef T
     };
     for (size_t i = 0; i < ANL_COUNT(tests); i++) {
