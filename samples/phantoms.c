@@ -210,7 +210,7 @@ static patient make_patient(uint64_t seed, int number)
         break;
     }
     }
-    p.lesion_radius = uniform(&r, 0.085f, 0.145f);
+    p.lesion_radius = uniform(&r, 0.12f, 0.19f);
     p.lesion_distance = uniform(&r, p.modality == MR ? 0.42f : 0.0f, p.modality == MR ? 0.72f : 0.62f);
     p.lesion_angle = uniform(&r, 0, 2 * PI);
     p.lesion_lobes = uniform(&r, 0.1f, 0.35f);
@@ -253,7 +253,7 @@ static float projection_look(const patient *p, float x, float y, float lesion)
     float ridge = 1 - fabsf(noise_at(p->texture, x, y, 5, 3)) * 3.2f;
     value += 0.12f * (ridge > 0 ? ridge : 0) * (lungs > 1 ? 1 : lungs) * expf(-fabsf(fabsf(x) - 0.2f) * 2.2f);
     value += 0.035f * noise_at(p->texture + 9, x, y, 3, 4) * body;
-    return value + 0.17f * lesion * body;
+    return value + 0.20f * lesion * body;
 }
 
 static float ct_look(const patient *p, float x, float y, float lesion)
@@ -283,7 +283,7 @@ static float ct_look(const patient *p, float x, float y, float lesion)
         }
     }
     value += 0.02f * noise_at(p->texture + 5, x, y, 4, 3) * body;
-    return value + 0.085f * p->lesion_sign * lesion;
+    return value + 0.14f * p->lesion_sign * lesion;
 }
 
 static float mr_look(const patient *p, float x, float y, float lesion)
@@ -306,7 +306,7 @@ static float mr_look(const patient *p, float x, float y, float lesion)
     for (int i = 1; i < 3; i++)
         value += mask(&p->organs[i], x, y, 0.03f) * (0.16f - value);
     value += 0.03f * noise_at(p->texture + 41, x, y, 6, 2) * cortex;
-    return value + 0.20f * p->lesion_sign * lesion * cortex;
+    return value + 0.24f * p->lesion_sign * lesion * cortex;
 }
 
 /* Echogenicity, not brightness: speckle is made of it. */
@@ -327,7 +327,7 @@ static float ultrasound_look(const patient *p, float x, float y, float lesion)
         float rim = inside(&p->organs[i], x, y);
         value += 0.25f * expf(-rim * rim / 0.0003f);
     }
-    float change = p->lesion_sign < 0 ? -0.80f : 1.6f;
+    float change = p->lesion_sign < 0 ? -0.92f : 4.0f;
     value *= 1 + change * lesion;
     return value > 0.003f ? value : 0.003f;
 }
@@ -380,7 +380,7 @@ static void render(const patient *p, exposure *e, float *image)
         blur(grain, 0.8f, 0.8f);
         blur(other, 2.2f, 2.2f);
         for (int i = 0; i < PIXELS; i++)
-            image[i] = 1.02f * image[i] + 0.11f * (grain[i] - other[i]) + 0.2f * offset;
+            image[i] = 1.02f * image[i] + 0.09f * (grain[i] - other[i]) + 0.2f * offset;
         break;
     case MR: { /* coil sensitivity, Rician noise */
         float sx = uniform(r, -0.3f, 0.3f), sy = uniform(r, -0.3f, 0.3f), curve = uniform(r, -0.25f, 0.1f);
