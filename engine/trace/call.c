@@ -7,11 +7,17 @@ callable *callable_of(const anl_value *v) { return v->kind == ANL_V_FUNCTION ? v
 
 static bool is_name(const anl_expression *e, const char *name) { return e->kind == ANL_E_NAME && !strcmp(e->name, name); }
 
-/* The text of `as:` and `key:`: a word, a number, a quoted text, or words joined by dots. */
-static const char *component_text(tracer *t, const anl_expression *e)
+/* The text of `as:` and `key:`: a word, a number, a quoted text, or words joined by dots. The counter of the repeat around the step, or "", adds nothing to
+ * the path: the step's weights lie directly under the number. */
+static const char *component_text(tracer *t, place *p, const anl_expression *e)
 {
     switch (e->kind) {
-    case ANL_E_NAME:
+    case ANL_E_NAME: {
+        entry *n = scope_find(p->scope, e->name); /* the counter of a repeat: the number that the path has already */
+        if (n && n->kind == ENTRY_VALUE && n->value.kind == ANL_V_INT && p->base->component && n->where == p->base)
+            return "";
+        return e->name;
+    }
     case ANL_E_TEXT:
         return e->name;
     case ANL_E_NUMBER:
@@ -19,7 +25,7 @@ static const char *component_text(tracer *t, const anl_expression *e)
             return anl_arena_printf(t->arena, "%lld", (long long)e->number);
         break;
     case ANL_E_MEMBER: {
-        const char *prefix = component_text(t, e->items[0]);
+        const char *prefix = component_text(t, p, e->items[0]);
         return prefix ? anl_arena_printf(t->arena, "%s.%s", prefix, e->name) : NULL;
     }
     case ANL_E_ERROR:
@@ -347,7 +353,7 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         if (!a->name)
             continue;
         if (!strcmp(a->name, "as") || !strcmp(a->name, "key")) {
-            const char *text = component_text(t, a->value);
+            const char *text = component_text(t, p, a->value);
             if (a->name[0] == 'a')
                 as = text;
             else
@@ -715,18 +721,15 @@ static anl_value axis_pair(tracer *t, int32_t axis, anl_span span, anl_value rig
 }
 
 /* Pairs given as a mapping, `into: {a: 2, b: 3}`, or as keywords, with the axes looked up where the call stands. */
-static anl_value axis_pairs(tracer *t, place *p, const anl_builtin *b, const anl_argument *arguments, int count, bool by_slot)
+static anl_value axis_pairs(tracer *t, place *p, const anl_builtin *b, const anl_argument *arguments, int count)
 {
     anl_value list = {.kind = ANL_V_LIST, .span = count ? arguments[0].name_span : (anl_span){0}};
-    const want w = !strcmp(b->name, "rename") ? WANT_AXES : WANT_VALUE;
+    const want w = !strcmp(b->name, "rename") || !strcmp(b->name, "windows") ? WANT_AXES : WANT_VALUE;
     int capacity = 0;
     bool failed = false;
     for (int i = 0; i < count; i++) {
         const anl_argument *a = &arguments[i];
-        bool own = false;
-        for (int k = 0; by_slot && k < b->param_count; k++)
-            own |= a->name && b->params[k].kind != 'm' && !strcmp(b->params[k].name, a->name);
-        if (!a->name || own)
+        if (!a->name)
             continue;
         anl_value v = evaluate(t, p, a->value, w);
         if (v.kind == ANL_V_LIST && v.list.count == 1)
@@ -857,9 +860,9 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     bool filled[10] = {0};
     bool failed = false;
     const bool draw = !strcmp(b->family, "draw");
-    int pairs = -1; /* the param that takes pairs */
+    int pairs = -1; /* where the keywords are axes: rename, replicate */
     for (int i = 0; i < b->param_count; i++)
-        if (b->params[i].kind == 'm')
+        if (b->params[i].kind == 'm' && !strcmp(b->params[i].name, "pairs"))
             pairs = i;
     bool keywords = false;
     draw_request request = {0};
@@ -870,6 +873,10 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         const anl_argument *a = &e->arguments[i];
         if (!a->name)
             continue;
+        if (pairs >= 0) {
+            keywords = true;
+            continue;
+        }
         int slot = 0;
         while (slot < b->param_count && strcmp(b->params[slot].name, a->name))
             slot++;
@@ -879,7 +886,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
             continue;
         }
         if (draw && (!strcmp(a->name, "as") || !strcmp(a->name, "key"))) {
-            const char *text = component_text(t, a->value);
+            const char *text = component_text(t, p, a->value);
             failed |= !text;
             if (a->name[0] == 'a')
                 request.as = text;
@@ -897,8 +904,6 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
             for (int k = 0; like.kind == ANL_V_NODE && k < like.node->rank; k++)
                 if (axis_visible(t, p->frame, like.node->axes[k].id))
                     ANL_PUSH(t->arena, request.sized, request.sized_count, request.sized_capacity, like.node->axes[k]);
-        } else if (pairs >= 0 && !filled[pairs]) {
-            keywords = true;
         } else if (draw) {
             failed |= !add_sized_axis(t, p, &request, a);
         } else {
@@ -933,7 +938,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         filled[slot] = true;
     }
     if (keywords) {
-        arguments[pairs] = axis_pairs(t, p, b, e->arguments, count, true);
+        arguments[pairs] = axis_pairs(t, p, b, e->arguments, count);
         failed |= arguments[pairs].kind == ANL_V_NONE;
         filled[pairs] = true;
     }
@@ -947,7 +952,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
                 continue;
             if (slots[i]) {
                 if (kind == 'm' && slots[i]->kind == ANL_E_MAPPING)
-                    arguments[i] = axis_pairs(t, p, b, slots[i]->arguments, slots[i]->argument_count, false);
+                    arguments[i] = axis_pairs(t, p, b, slots[i]->arguments, slots[i]->argument_count);
                 else if (axes)
                     arguments[i] = value_of_axis_argument(t, p, slots[i], first);
                 else
@@ -1263,6 +1268,7 @@ anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const an
             at->span = e->span;
             at->scope = scope_new(t, p->scope);
             entry *n = scope_add(t, at->scope, ENTRY_VALUE, e->name, e->span);
+            n->where = at;
             n->value.kind = ANL_V_INT;
             n->value.integer = from + i;
             n->value.span = e->span;

@@ -250,6 +250,11 @@ anl_node *initial_value(tracer *t, record *r)
     } else {
         place *p = ANL_NEW(t->arena, place);
         *p = *r->owner->where;
+        frame *still = ANL_NEW(t->arena, frame); /* axes that ride along with a call's arguments are none of its weights' */
+        *still = *p->frame;
+        still->ride = NULL;
+        still->ride_count = still->ride_capacity = 0;
+        p->frame = still;
         p->scope = scope_new(t, r->owner->where->scope);
         p->base = p;
         p->claims = ANL_NEW(t->arena, claims);
