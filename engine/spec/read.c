@@ -291,7 +291,7 @@ static anl_expression *read_step_mapping(reader *r, const anl_syntax *s)
     const anl_syntax *arguments = pair->value;
     if (anl_syntax_null(arguments))
         return step;
-    if (arguments->kind != ANL_Y_MAPPING) {
+    if (arguments->kind != ANL_Y_MAPPING || arguments->broken) {
         wrong_kind(r, arguments, pair->key_span, "the step's arguments, `{name: value}`,", NULL);
         return make(r, ANL_E_ERROR, s->span);
     }
@@ -561,7 +561,7 @@ static const char *type_words(const char *type)
 }
 
 /* wanted: the type, or the type of the default (then an int stands for any number: `lr: 1` may be set to 0.5). */
-static void check_param_type(reader *r, const anl_param *param, const anl_expression *value, const char *wanted, bool declared)
+static void check_param_type(reader *r, const anl_param *param, anl_expression *value, const char *wanted, bool declared)
 {
     const char *found = literal_type(value);
     if (!wanted || !found || !strcmp(wanted, found) || !strcmp(wanted, "any"))
@@ -577,6 +577,7 @@ static void check_param_type(reader *r, const anl_param *param, const anl_expres
                                      type_words(wanted), type_words(found));
     if (param->span.line && (param->span.file != value->span.file || param->span.line != value->span.line))
         anl_diagnostic_label(r->diagnostics, d, param->span, "declared here");
+    value->kind = ANL_E_ERROR; /* reported */
 }
 
 static void check_param_range(reader *r, const anl_param *param)
@@ -592,6 +593,7 @@ static void check_param_range(reader *r, const anl_param *param)
                                      below ? "less than its least value" : "more than its greatest value", below ? low : high,
                                      param->unit ? " " : "", param->unit ? param->unit : "");
     anl_diagnostic_label(r->diagnostics, d, below ? param->low->span : param->high->span, "the range is given here");
+    param->value->kind = ANL_E_ERROR; /* reported */
 }
 
 /* `name: default`, `name: type` or `name: {default, type, range, unit, doc}`. An existing param is overridden in the parts that are given. */
@@ -804,16 +806,27 @@ typedef struct scope {
     int count, capacity;
 } scope;
 
-static void declare(reader *r, scope *s, const char *name, const char *what, anl_span span)
+static bool declare(reader *r, scope *s, const char *name, const char *what, anl_span span)
 {
     for (int i = 0; i < s->count; i++)
         if (!strcmp(s->names[i].name, name)) {
             anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_duplicate_name, span, "`%s` is already the name of %s", name, s->names[i].what);
             anl_diagnostic_label(r->diagnostics, d, s->names[i].span, "first here");
-            return;
+            return false;
         }
     ANL_PUSH(r->arena, s->names, s->count, s->capacity, ((__typeof__(*s->names)){name, what, span}));
+    return true;
 }
+
+/* Drops the items of a list whose name is taken: they are reported, and what comes of them would only confuse. */
+#define KEEP_NEW(list, count, what)                                                              \
+    do {                                                                                         \
+        int kept = 0;                                                                            \
+        for (int i = 0; i < (count); i++)                                                        \
+            if (declare(r, &names, (list)[i].name, what, (list)[i].span))                        \
+                (list)[kept++] = (list)[i];                                                      \
+        (count) = kept;                                                                          \
+    } while (0)
 
 static anl_function *read_function(reader *r, const entry *item)
 {
@@ -851,18 +864,16 @@ static anl_function *read_function(reader *r, const entry *item)
             continue;
         anl_param param = {.name = p->key, .span = p->key_span};
         read_param(r, p, &param, false);
-        declare(r, &names, param.name, "a param", param.span);
-        ANL_PUSH(r->arena, f->params, f->param_count, capacity, param);
+        if (declare(r, &names, param.name, "a param", param.span))
+            ANL_PUSH(r->arena, f->params, f->param_count, capacity, param);
     }
     capacity = 0;
     read_declarations(r, &keys[3], true, &f->declarations, &f->declaration_count, &capacity);
     read_declarations(r, &keys[4], false, &f->declarations, &f->declaration_count, &capacity);
-    for (int i = 0; i < f->declaration_count; i++)
-        declare(r, &names, f->declarations[i].name, f->declarations[i].is_weight ? "a weight" : "a state", f->declarations[i].span);
+    KEEP_NEW(f->declarations, f->declaration_count, "a weight or a state");
     if (keys[5].value)
         read_named(r, keys[5].value, keys[5].span, "a node", &f->nodes, &f->node_count);
-    for (int i = 0; i < f->node_count; i++)
-        declare(r, &names, f->nodes[i].name, "a node", f->nodes[i].span);
+    KEEP_NEW(f->nodes, f->node_count, "a node");
     if (!keys[6].value)
         f->returns = make(r, ANL_E_ERROR, f->span);
     else if (keys[6].value->kind == ANL_Y_MAPPING)
@@ -879,7 +890,8 @@ static void read_functions(reader *r)
         const anl_pair *pair = &r->functions[i].pair;
         if (!check_name(r, "a function", pair->key, pair->key_span))
             continue;
-        declare(r, &names, pair->key, "a function", pair->key_span);
+        if (!declare(r, &names, pair->key, "a function", pair->key_span))
+            continue;
         anl_function *f = read_function(r, &r->functions[i]);
         ANL_PUSH(r->arena, r->recipe->functions, r->recipe->function_count, r->capacities[1], f);
     }
@@ -1156,7 +1168,7 @@ static void read_metrics(reader *r)
 /* Params, fields, masks, views, modules, state and nodes are values of one scope. */
 static void check_scope(reader *r)
 {
-    const anl_recipe *recipe = r->recipe;
+    anl_recipe *recipe = r->recipe;
     scope names = {0};
     for (int i = 0; i < recipe->param_count; i++)
         declare(r, &names, recipe->params[i].name, "a param", recipe->params[i].span);
@@ -1167,14 +1179,10 @@ static void check_scope(reader *r)
             if (field->mask)
                 declare(r, &names, field->mask, "a mask", field->span);
         }
-    for (int i = 0; i < recipe->view_count; i++)
-        declare(r, &names, recipe->views[i].name, "a view", recipe->views[i].span);
-    for (int i = 0; i < recipe->module_count; i++)
-        declare(r, &names, recipe->modules[i].name, "a module", recipe->modules[i].span);
-    for (int i = 0; i < recipe->state_count; i++)
-        declare(r, &names, recipe->states[i].name, "a state", recipe->states[i].span);
-    for (int i = 0; i < recipe->node_count; i++)
-        declare(r, &names, recipe->nodes[i].name, "a node", recipe->nodes[i].span);
+    KEEP_NEW(recipe->views, recipe->view_count, "a view");
+    KEEP_NEW(recipe->modules, recipe->module_count, "a module");
+    KEEP_NEW(recipe->states, recipe->state_count, "a state");
+    KEEP_NEW(recipe->nodes, recipe->node_count, "a node");
 }
 
 static void read_sections(reader *r)
