@@ -66,7 +66,7 @@ one() {
 }
 
 # Unit test executables of a build, of one suite or all, as meson knows them.
-unit_tests() { meson test -C "$1" --list ${2:+--suite "$2"} 2>/dev/null | sed -n 's/^.*[ /]\(test_[a-z0-9_]*\)$/\1/p' | sort -u; }
+unit_tests() { meson test -C "$1" --list ${2:+--suite "$2"} 2>/dev/null | grep -oE 'test_[a-z0-9_]+$' | sort -u; }
 
 # run_unit FOLDER LABEL [suite]
 run_unit() {

@@ -325,7 +325,8 @@ anl_node *anl_g_scalar(anl_graph *g, anl_scalar s, anl_dtype dtype, int count, a
 anl_node *anl_g_unary(anl_graph *g, anl_scalar s, anl_node *a)
 {
     assert(s != ANL_S_CAST);
-    return anl_g_scalar(g, s, result_dtype(s, &a), 1, &a);
+    anl_node *operands[] = {a, a}; /* result_dtype reads a second one for the select, which this is not: but the compiler cannot know */
+    return anl_g_scalar(g, s, result_dtype(s, operands), 1, operands);
 }
 
 anl_node *anl_g_binary(anl_graph *g, anl_scalar s, anl_node *a, anl_node *b)
