@@ -179,6 +179,8 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
         else
             continue;
         if (i ? x > limit : x < limit) {
+            if (reported(t, ANL_A_out_of_range, v->span) || (param->value && reported(t, ANL_A_out_of_range, param->value_span)))
+                return false;
             anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_out_of_range, v->span, "%s = %g is out of range: %s %g%s%s", param->name, x, i ? "at most" : "at least",
                                              limit, param->unit ? " " : "", param->unit ? param->unit : "");
             anl_diagnostic_label(t->diagnostics, d, param->span, "the range is declared here");
@@ -190,6 +192,8 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
 
 static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v, anl_span span, const char *of, const char *wanted)
 {
+    if (reported(t, ANL_A_type_mismatch, span))
+        return no_value;
     anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span, "`%s`%s%s must be %s, and this is %s", param->name, *of ? " of " : "", of, wanted,
                                      anl_value_kind_text(v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");

@@ -5,6 +5,17 @@
 
 const anl_value no_value = {.kind = ANL_V_NONE};
 
+/* Whether a problem of this kind has been found at this place before, by the reader of the spec. */
+bool reported(const tracer *t, anl_code code, anl_span span)
+{
+    for (int i = 0; i < anl_diagnostics_count(t->diagnostics); i++) {
+        const anl_diagnostic *d = anl_diagnostics_get(t->diagnostics, i);
+        if (d->code == code && d->span.line == span.line && d->span.column == span.column && d->span.file && span.file && !strcmp(d->span.file, span.file))
+            return true;
+    }
+    return false;
+}
+
 scope *scope_new(tracer *t, scope *parent)
 {
     scope *s = ANL_NEW(t->arena, scope);
@@ -25,7 +36,7 @@ entry *scope_add(tracer *t, scope *s, entry_kind kind, const char *name, anl_spa
 entry *scope_find(const scope *s, const char *name)
 {
     for (; s; s = s->parent)
-        for (int i = s->count - 1; i >= 0; i--)
+        for (int i = 0; i < s->count; i++) /* of two of one name, which are reported, the first counts */
             if (!strcmp(s->entries[i]->name, name))
                 return s->entries[i];
     return NULL;

@@ -17,7 +17,7 @@ enum { MAX_PHASES = 64 };
 static entry *top_entry(tracer *t, entry_kind kind, const char *name, anl_span span)
 {
     entry *other = scope_find(t->top->scope, name);
-    if (other) {
+    if (other && !reported(t, ANL_A_duplicate_name, span)) {
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_duplicate_name, span, "there are two values called `%s`", name);
         anl_diagnostic_label(t->diagnostics, d, other->span, "the other one");
         anl_diagnostic_note(t->diagnostics, d, "params, fields, views, modules, state and graph share their names");
@@ -547,7 +547,8 @@ anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options,
         anl_graph_free(&scratch);
     }
     take_census(t);
-    warn_unused(t);
+    if (anl_diagnostics_errors(diagnostics) == 0) /* what an error took away is not there to use anything */
+        warn_unused(t);
     if (anl_diagnostics_errors(diagnostics) == before) {
         anl_graph *scratch = anl_graph_new(); /* rules once more, for their durations */
         new_pass(t, scratch, true);

@@ -226,6 +226,7 @@ typedef enum want { WANT_VALUE, WANT_AXES, WANT_WORD } want;
 
 /* ---- scope.c ---- */
 extern const anl_value no_value;
+bool reported(const tracer *t, anl_code code, anl_span span);
 scope *scope_new(tracer *t, scope *parent);
 entry *scope_add(tracer *t, scope *s, entry_kind kind, const char *name, anl_span span);
 entry *scope_find(const scope *s, const char *name);
