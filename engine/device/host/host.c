@@ -48,6 +48,18 @@ typedef struct host_exec {
     char *space[5]; /* INPUT, TABLE, OUTPUT: owned; STATE and TEMP are looked up at each run */
 } host_exec;
 
+static const host_gemm *best_gemm(const host_simd *simd)
+{
+#if ANL_HOST_X86
+    if (simd == &anl_host_simd_avx512)
+        return &anl_host_gemm_avx512;
+    if (simd == &anl_host_simd_avx2)
+        return &anl_host_gemm_avx2;
+#endif
+    (void)simd;
+    return &anl_host_gemm_base;
+}
+
 /* ---- memory ---- */
 /* Large blocks start at a huge page, so that they can be made of them. */
 static void *allocate(size_t bytes)
@@ -187,7 +199,7 @@ static void fill_tables(const host_exec *e)
 static anl_status make_kernels(host_device *device, host_exec *e, anl_diagnostics *diagnostics)
 {
     const anl_program *program = e->program;
-    host_make make = {.arena = e->arena, .simd = device->simd, .f64 = program->f64, .plain = device->plain, .diagnostics = diagnostics};
+    host_make make = {.arena = e->arena, .simd = device->simd, .gemm = best_gemm(device->simd), .f64 = program->f64, .plain = device->plain, .diagnostics = diagnostics};
     e->kernels = ANL_NEW_ARRAY(e->arena, host_kernel *, program->kernel_count + 1);
     for (int k = 0; k < program->kernel_count; k++) {
         const anl_kernel *kernel = &program->kernels[k];

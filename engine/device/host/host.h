@@ -88,6 +88,21 @@ typedef struct host_simd {
     void (*accumulate)(bool f64, anl_combine combine, bool integer, const void *values, const host_span *span, double *s0, double *s1, void *scratch);
 } host_simd;
 
+/* Matrix kernels on float32 (gemm.c): tiles that stay in registers. */
+typedef struct host_gemm {
+    int rows, columns;  /* tile of `rows` */
+    int outer_rows;     /* tile of `outer`: outer_rows x columns */
+    /* c[r * ldc + j] = sum over taps t and k < depth of row[r][offset[t] + k] * panel[t][k * columns + j], r < row_count, j < column_count. */
+    void (*product)(int row_count, int column_count, const float *const *row, int taps, const int64_t *offset, const float *const *panel, int depth,
+                    float *c, int64_t ldc);
+    /* c[r * ldc + j] += sum over s < steps of x[xo[s] + r] * y[yo[s] + j], r < row_count, all columns. */
+    void (*outer)(int row_count, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c, int64_t ldc);
+} host_gemm;
+extern const host_gemm anl_host_gemm_base;
+#if ANL_HOST_X86
+extern const host_gemm anl_host_gemm_avx2, anl_host_gemm_avx512;
+#endif
+
 /* ---- bodies (body.c) ---- */
 typedef struct host_body_options {
     bool f64;
@@ -149,6 +164,7 @@ struct host_kernel {
 typedef struct host_make {
     anl_arena *arena;
     const host_simd *simd;
+    const host_gemm *gemm;
     bool f64, plain;
     anl_diagnostics *diagnostics;
 } host_make;
