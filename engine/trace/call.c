@@ -286,8 +286,7 @@ static anl_value argument_value(tracer *t, place *p, const anl_expression *e, co
     anl_value v = evaluate(t, p, e, param ? param_want(param) : WANT_VALUE);
     if (v.kind == ANL_V_NONE)
         return v;
-    if (v.kind != ANL_V_NODE)
-        v.span = e->span;
+    v.span = e->span;
     return param ? check_param(t, param, v, e->span, f->name) : v;
 }
 

@@ -71,7 +71,7 @@ place *place_for_node(tracer *t, place *base, const char *node)
     return p;
 }
 
-static void claim_component(tracer *t, claim **list, int *count, int *capacity, const char *key, const char *shown, anl_span span, const char *owns)
+static bool claim_component(tracer *t, claim **list, int *count, int *capacity, const char *key, const char *shown, anl_span span, const char *owns)
 {
     for (int i = 0; i < *count; i++) {
         if (strcmp((*list)[i].component, key))
@@ -81,21 +81,27 @@ static void claim_component(tracer *t, claim **list, int *count, int *capacity, 
         anl_diagnostic_label(t->diagnostics, d, (*list)[i].span, "the other call");
         anl_diagnostic_note(t->diagnostics, d, "the name becomes part of the path of its %s; in a `repeat`, `as: i` puts the counter there", owns);
         anl_diagnostic_suggest(t->diagnostics, d, "add `as: %s2` to one of them", shown);
-        return;
+        return false;
     }
     claim c = {key, span};
     ANL_PUSH(t->arena, *list, *count, *capacity, c);
+    return true;
 }
 
-void claim_weights(tracer *t, place *p)
+/* False where the path is taken, now or before: its weights would be another call's. */
+bool claim_weights(tracer *t, place *p)
 {
     for (place *b = p->base; b && !b->claimed_weights; b = b->weight_up ? b->weight_up->base : NULL) {
         b->claimed_weights = true;
         if (b->weight_up) {
             claims *c = b->weight_up->base->claims;
-            claim_component(t, &c->weights, &c->weight_count, &c->weight_capacity, b->component, b->component, b->span, "weights or state");
+            b->conflict = !claim_component(t, &c->weights, &c->weight_count, &c->weight_capacity, b->component, b->component, b->span, "weights or state");
         }
     }
+    bool good = true;
+    for (const place *b = p->base; b && good; b = b->weight_up ? b->weight_up->base : NULL)
+        good = !b->conflict;
+    return good;
 }
 
 void claim_draws(tracer *t, place *p)

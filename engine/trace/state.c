@@ -143,7 +143,8 @@ record *state_record(tracer *t, entry *n)
     if (!declared_axes(t, n, axes, &rank))
         return NULL;
     const char *path = join_path(t, n->where->path, n->name);
-    claim_weights(t, n->where);
+    if (!claim_weights(t, n->where))
+        return NULL;
     record *r = record_find(t, path);
     if (r) {
         bool same = r->state->rank == rank;

@@ -93,7 +93,7 @@ struct place {
     claims *claims;        /* base: taken components */
     place *weight_up, *draw_up; /* base: where this one is itself a component; NULL: absolute */
     const char *component;
-    bool claimed_weights, claimed_draws;
+    bool claimed_weights, claimed_draws, conflict;
     anl_span span;         /* of the call */
 };
 
@@ -233,7 +233,7 @@ entry *scope_find(const scope *s, const char *name);
 place *place_new(tracer *t, frame *f, const char *path, const char *draws);
 place *place_for_node(tracer *t, place *base, const char *node);
 const char *join_path(tracer *t, const char *prefix, const char *name);
-void claim_weights(tracer *t, place *p);
+bool claim_weights(tracer *t, place *p);
 void claim_draws(tracer *t, place *p);
 bool axis_visible(const tracer *t, const frame *f, int32_t axis);
 int32_t axis_root(const tracer *t, int32_t axis);
