@@ -235,13 +235,23 @@ static anl_value axis_list(tracer *t, const int32_t *axes, int count, anl_span s
     return v;
 }
 
-/* Draws count their elements over axes in an order that does not depend on how the argument was computed: by name. */
+/* Draws count their elements over axes in an order that does not depend on how the argument was computed: by name, and batch, which lies inside the
+ * others in memory, last. */
+static bool in_order(tracer *t, int32_t before, int32_t after)
+{
+    const char *a = anl_graph_axis_name(t->graph, before), *b = anl_graph_axis_name(t->graph, after);
+    const bool a_last = !strcmp(a, "batch"), b_last = !strcmp(b, "batch");
+    if (a_last != b_last)
+        return b_last;
+    int order = strcmp(a, b);
+    return order < 0 || (order == 0 && before < after);
+}
+
 static void sort_axes(tracer *t, anl_axis *axes, int count)
 {
     for (int i = 1; i < count; i++) {
         for (int k = i; k > 0; k--) {
-            int order = strcmp(anl_graph_axis_name(t->graph, axes[k].id), anl_graph_axis_name(t->graph, axes[k - 1].id));
-            if (order > 0 || (order == 0 && axes[k].id > axes[k - 1].id))
+            if (in_order(t, axes[k - 1].id, axes[k].id))
                 break;
             anl_axis swap = axes[k];
             axes[k] = axes[k - 1];
