@@ -547,7 +547,7 @@ static anl_status build_rename(anl_context *context, const anl_value *arguments,
     if (!x || !anl_read_pairs(context, &arguments[1], pairs, ANL_MAX_AXES, &count))
         return ANL_ERROR_SPEC;
     /* All at once: rename(x, a=b, b=a) swaps. */
-    anl_node *source = x;
+    anl_node *source = x->op == ANL_OP_RENAME ? x->inputs[0] : x;
     anl_node draft = anl_draft(ANL_OP_RENAME, x->dtype, 1, &source);
     anl_draft_axes(&draft, x);
     for (int i = 0; i < count; i++) {
@@ -559,7 +559,7 @@ static anl_status build_rename(anl_context *context, const anl_value *arguments,
     }
     bool same = true;
     for (int i = 0; i < draft.rank; i++) {
-        same &= draft.axes[i].id == x->axes[i].id;
+        same &= draft.axes[i].id == source->axes[i].id;
         for (int k = 0; k < i; k++)
             if (draft.axes[k].id == draft.axes[i].id) {
                 anl_problem(context, ANL_A_duplicate_axis, context->span, "`rename`: two axes of %s would be called `%s`", anl_visible_axes(context, x),
@@ -567,7 +567,7 @@ static anl_status build_rename(anl_context *context, const anl_value *arguments,
                 return ANL_ERROR_SPEC;
             }
     }
-    *result = anl_node_value(context, same ? x : anl_graph_intern(context->graph, &draft));
+    *result = anl_node_value(context, same ? source : anl_graph_intern(context->graph, &draft));
     return ANL_OK;
 }
 

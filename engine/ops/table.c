@@ -256,13 +256,22 @@ static void add_signature(anl_text *text, const anl_builtin *b)
     anl_text_printf(text, "%s(", b->name);
     for (int i = 0; i < b->param_count; i++) {
         const anl_op_param *p = &b->params[i];
-        anl_text_printf(text, "%s%s", i ? ", " : "", p->kind == 'm' && !p->fallback && i + 1 == b->param_count ? p->doc : p->name);
+        anl_text_printf(text, "%s%s", i ? ", " : "", strcmp(p->name, "pairs") == 0 ? p->doc : p->name);
         if (p->fallback && strcmp(p->fallback, "none") != 0)
             anl_text_printf(text, "=%s", p->fallback);
         else if (p->fallback)
             anl_text_add(text, "=…");
     }
     anl_text_add(text, ")");
+}
+
+/* Columns that a text takes: UTF-8 continuation bytes take none. */
+static int signature_columns(const char *text)
+{
+    int columns = 0;
+    for (; *text; text++)
+        columns += ((unsigned char)*text & 0xC0) != 0x80;
+    return columns;
 }
 
 /* Text broken at spaces to lines of at most width columns, each after an indent. */
@@ -330,13 +339,13 @@ void anl_ops_print(FILE *out, const char *name)
                 continue;
             anl_text text = {0};
             add_signature(&text, b);
-            const char *stop = strstr(b->doc, ". "), *semicolon = strchr(b->doc, ';');
-            int length = (int)strlen(b->doc);
-            if (stop)
-                length = (int)(stop - b->doc) + 1;
-            if (semicolon && semicolon - b->doc < length)
-                length = (int)(semicolon - b->doc);
-            fprintf(out, "  %s\n      %.*s\n", text.data, length, b->doc);
+            int length = (int)strcspn(b->doc, ";."); /* the first part of the first sentence; a number's point does not end it */
+            while (b->doc[length] == '.' && b->doc[length + 1] != ' ' && b->doc[length + 1])
+                length += 1 + (int)strcspn(b->doc + length + 1, ";.");
+            if (signature_columns(text.data) > 34)
+                fprintf(out, "  %s\n  %-34s  %.*s\n", text.data, "", length, b->doc);
+            else
+                fprintf(out, "  %s%*s  %.*s\n", text.data, 34 - signature_columns(text.data), "", length, b->doc);
             anl_text_free(&text);
         }
     }
