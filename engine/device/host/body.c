@@ -131,7 +131,7 @@ static int64_t period_of(const builder *w, uint32_t mask)
     int64_t period = 1;
     if (mask == 0)
         return 1;
-    for (int j = w->options->dim_count - 1; j >= 0 && mask >> j << j != 0; j--) {
+    for (int j = w->options->dim_count - 1; j >= 0; j--) {
         period *= w->kernel->dims[w->options->order[j]];
         if ((mask & ((1u << j) - 1)) == 0)
             break;
