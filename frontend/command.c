@@ -1,0 +1,109 @@
+/* What the subcommands share: arguments, signals, reporting.
+ * In: the command line. Out: exit codes, lines on stderr.
+ * The stop flag is the one variable that a signal handler can reach. */
+#include "command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stop_flag;
+
+static void on_signal(int number)
+{
+    if (stop_flag && number == SIGINT) {
+        static const char text[] = "\nstopped at once; the last checkpoint stands\n";
+        ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)ignored;
+        _exit(EXIT_STOPPED);
+    }
+    stop_flag = 1;
+}
+
+void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool stop_requested(void *context)
+{
+    (void)context;
+    return stop_flag != 0;
+}
+
+void list_add(text_list *list, const char *item)
+{
+    const char **grown = realloc(list->items, sizeof *grown * (size_t)(list->count + 1));
+    if (!grown) {
+        fputs("anlage: out of memory\n", stderr);
+        exit(EXIT_INTERNAL);
+    }
+    list->items = grown;
+    list->items[list->count++] = item;
+}
+
+void list_add_split(text_list *list, const char *text)
+{
+    int depth = 0;
+    const char *start = text;
+    for (const char *c = text;; c++) {
+        if (*c == '(' || *c == '[')
+            depth++;
+        if (*c == ')' || *c == ']')
+            depth--;
+        if (*c == 0 || (*c == ',' && depth == 0)) {
+            const char *from = start, *to = c;
+            while (from < to && *from == ' ')
+                from++;
+            while (to > from && to[-1] == ' ')
+                to--;
+            if (to > from)
+                list_add(list, strndup(from, (size_t)(to - from)));
+            if (*c == 0)
+                return;
+            start = c + 1;
+        }
+    }
+}
+
+int usage_error(const char *command, const char *usage, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "anlage %s: ", command);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n\n%s", usage);
+    return EXIT_USAGE;
+}
+
+int finish(anl_diagnostics **diagnostics, anl_status status)
+{
+    anl_diagnostics_print(*diagnostics, stderr, isatty(STDERR_FILENO));
+    int errors = anl_diagnostics_errors(*diagnostics);
+    anl_diagnostics_free(diagnostics);
+    if (status == ANL_ERROR_STOPPED)
+        return EXIT_STOPPED;
+    if (status != ANL_OK && errors == 0) {
+        fprintf(stderr, "anlage: failed with status %d and said nothing of why; please report it\n", (int)status);
+        return EXIT_INTERNAL;
+    }
+    return status == ANL_OK ? EXIT_GOOD : EXIT_PROBLEMS;
+}
+
+bool parse_integer(const char *text, long long least, long long *out)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < least)
+        return false;
+    *out = value;
+    return true;
+}

@@ -1,0 +1,52 @@
+/* The `anlage` command: finds the subcommand and hands over.
+ * In: the command line. Out: the subcommand's exit code. */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "version.h"
+
+static const struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"lint", "check specs: all problems, with place and remedy", anl_cmd_lint},
+    {"pack", "make data sets (HDF5 shards) of images and labels", anl_cmd_pack},
+    {"inspect", "show what a shard holds", anl_cmd_inspect},
+    {"train", "pretrain or fine-tune as a spec says", anl_cmd_train},
+    {"eval", "metrics of a trained run, with intervals by patient", anl_cmd_eval},
+    {"run", "evaluate named values of a spec on given arrays", anl_cmd_run},
+    {"bench", "images per second of a spec's training step", anl_cmd_bench},
+    {"ops", "reference of the language's operations", anl_cmd_ops},
+};
+
+static void print_help(FILE *out)
+{
+    fputs("anlage: pretraining of medical image encoders, from specs\n\nusage: anlage COMMAND [arguments]   (anlage COMMAND --help says more)\n\n", out);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n  --version  version and what it was built with\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_help(stdout);
+        return EXIT_GOOD;
+    }
+    if (!strcmp(name, "--version")) {
+        puts(ANLAGE_VERSION_TEXT);
+        return EXIT_GOOD;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(name, commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "anlage: there is no command `%s`\n\n", name);
+    print_help(stderr);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,61 @@
+#!/bin/sh
+# The whole path on images made here: pack, pretrain, fine-tune from scratch and from the pretrained encoder, compare.
+# In: nothing (needs no GPU, no data). Out: build/quickstart/, and both test AUCs on the terminal.
+# Settings: ANLAGE_DEVICE (auto), QUICKSTART_IMAGES (3000), QUICKSTART_OUT (build/quickstart).
+set -eu
+cd "$(dirname "$0")/.."
+. samples/setup.sh
+anlage_install
+anlage_build build
+
+anlage=build/frontend/anlage
+out=${QUICKSTART_OUT:-build/quickstart}
+images=${QUICKSTART_IMAGES:-3000}
+device=${ANLAGE_DEVICE:-auto}
+rm -rf "$out"
+mkdir -p "$out"
+begin=$(date +%s)
+say() { printf '\n== %s (%ss)\n' "$1" "$(($(date +%s) - begin))"; }
+
+say "1/5 making $images phantom images of four modalities (16-bit TIFF)"
+build/samples/phantoms "$out/images" "$images" 1
+
+say "2/5 packing them into shards, split by patient"
+"$anlage" pack "$out/images" --labels "$out/images/labels.csv" --size 64 --out "$out/shards"
+
+say "3/5 pretraining without labels"
+"$anlage" train specs/pretrain/swav.yaml --out "$out/pretrained" --device "$device" \
+    --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set batch=64 --set width=16 --set clusters=100 \
+    --set epochs="${QUICKSTART_EPOCHS:-12}"
+
+# Few labels: a tenth of the patients keep theirs.
+finetune() {
+    "$anlage" train specs/finetune/classify.yaml --out "$out/$1" --device "$device" $2 \
+        --set shards="$out/shards/train-*.h5" --set valid="$out/shards/valid-*.h5" --set test="$out/shards/test-*.h5" \
+        --set label=lesion --set input=64 --set size=64 --set batch=32 --set width=16 --set labelled=0.1 --set epochs="${QUICKSTART_FINETUNE_EPOCHS:-30}"
+    "$anlage" eval "$out/$1/spec.yaml" --checkpoint "$out/$1" --device "$device" --split test --json > "$out/$1.json"
+}
+auc() { sed -n 's/.*"value": \([0-9.]*\).*"low": \([0-9.]*\).*"high": \([0-9.]*\).*/\1 (95 % interval \2 to \3)/p' "$out/$1.json" | head -n 1; }
+
+say "4/5 fine-tuning on a tenth of the labels, from scratch"
+finetune scratch ""
+say "5/5 fine-tuning on the same labels, from the pretrained encoder"
+finetune pretrained-tuned "--set pretrained=$out/pretrained"
+
+say "done"
+"$anlage" devices || true
+cat <<EOT
+
+Test AUC for the lesion, on patients that were never seen:
+  from scratch          $(auc scratch)
+  from the pretrained   $(auc pretrained-tuned)
+It took $(($(date +%s) - begin)) seconds.
+
+Next, with your own images (TIFF, PNG or JPEG; a labels.csv with the file first, and a patient column):
+  $anlage pack DIR --labels labels.csv --size 128 --out shards
+  $anlage train specs/pretrain/swav.yaml --out runs/pretrained --set shards='shards/train-*.h5'
+  $anlage train specs/finetune/classify.yaml --out runs/tuned --set shards='shards/train-*.h5' \\
+      --set valid='shards/valid-*.h5' --set test='shards/test-*.h5' --set label=COLUMN --set pretrained=runs/pretrained
+  $anlage eval runs/tuned/spec.yaml --checkpoint runs/tuned
+Copy a spec from specs/, edit it, and check it with: $anlage lint my.yaml
+EOT

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Training through the real command: phantoms packed, pretrained on both devices, killed and resumed, fine-tuned, evaluated.
+# In: the built command. Out: ok / not ok / skip lines.
+. "$(dirname "$0")/common.sh"
+
+check "phantoms are made" "$build/samples/phantoms" "$work/images" 240 7 || exit 1
+check "phantoms are packed" "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 48 --out "$work/shards" || exit 1
+check "a shard is shown" "$anlage" inspect "$work/shards/train-00000.h5"
+
+pretrain() { # OUT DEVICE STEPS further arguments
+    out=$1 device=$2 steps=$3
+    shift 3
+    "$anlage" train "$root/specs/pretrain/swav.yaml" --out "$out" --device "$device" --stop-after "$steps" --set shards="$work/shards/train-*.h5" \
+        --set input=48 --set size=32 --set local_size=16 --set batch=16 --set width=8 --set clusters=32 --set epochs=20 "$@"
+}
+
+check "pretraining runs on the host" pretrain "$work/host" host 40
+check "the run keeps its recipe" "$anlage" lint "$work/host/spec.yaml"
+
+# Determinism: one thread or two, the same bits.
+check "one thread gives the same run" pretrain "$work/one" host 40 --threads 1
+if cmp -s "$(last_checkpoint "$work/host")" "$(last_checkpoint "$work/one")"; then ok "weights do not depend on the number of threads"; else not_ok "weights do not depend on the number of threads"; fi
+
+# Stopped in the middle and resumed.
+check "a run stops with a checkpoint" pretrain "$work/parts" host 17
+check "it is resumed" pretrain "$work/parts" host 23 --resume
+if cmp -s "$(last_checkpoint "$work/host")" "$(last_checkpoint "$work/parts")"; then ok "a resumed run ends with the same bits"; else not_ok "a resumed run ends with the same bits"; fi
+check "its metrics are whole" same_losses "$work/host/metrics.jsonl" "$work/parts/metrics.jsonl" 0
+
+# Killed at a random step (by the clock) and resumed.
+pretrain "$work/killed" host 40 --set checkpoint_every=5it > "$work/log" 2>&1 &
+victim=$!
+while kill -0 $victim 2>/dev/null && ! ls "$work"/killed/checkpoints/step-*.h5 > /dev/null 2>&1; do sleep 0.05; done
+sleep 0.3
+kill -9 $victim 2>/dev/null
+wait $victim 2>/dev/null
+check "a killed run is resumed" pretrain "$work/killed" host 400 --resume --set checkpoint_every=5it
+check "an unbroken run of the same length" pretrain "$work/unbroken" host 400 --set checkpoint_every=5it
+end=$(basename "$(last_checkpoint "$work/unbroken")")
+if cmp -s "$work/killed/checkpoints/$end" "$work/unbroken/checkpoints/$end"; then ok "a killed and resumed run ends with the same bits"; else
+    not_ok "a killed and resumed run ends with the same bits"
+    ls "$work/killed/checkpoints" "$work/unbroken/checkpoints" | sed 's/^/    /'
+fi
+
+check_fails "a run folder is not overwritten" 1 "already holds a run" pretrain "$work/host" host 5
+check_fails "another recipe is not resumed" 1 "is not the one" pretrain "$work/host" host 5 --resume --set batch=8
+cp -r "$work/host" "$work/broken"
+printf 'garbage' > "$(last_checkpoint "$work/broken")"
+check_fails "a damaged checkpoint is told" 1 "not an HDF5 file" "$anlage" run "$root/specs/pretrain/swav.yaml" --weights "$(last_checkpoint "$work/broken")" --fetch loss --out "$work/x.h5" \
+    --set input=48 --set size=32 --set local_size=16 --set batch=16 --set width=8 --set clusters=32
+
+if have_vulkan; then
+    check "pretraining runs on Vulkan, validated" pretrain "$work/vulkan" vulkan 40 --validate
+    check "host and Vulkan agree to 1e-3 over 40 steps" same_losses "$work/host/metrics.jsonl" "$work/vulkan/metrics.jsonl" 1e-3
+    check "Vulkan stops with a checkpoint" pretrain "$work/vulkan-parts" vulkan 17
+    check "Vulkan resumes" pretrain "$work/vulkan-parts" vulkan 23 --resume
+    if cmp -s "$(last_checkpoint "$work/vulkan")" "$(last_checkpoint "$work/vulkan-parts")"; then ok "a run resumed on Vulkan ends with the same bits"; else not_ok "a run resumed on Vulkan ends with the same bits"; fi
+else
+    skip "pretraining on Vulkan" "no Vulkan device"
+fi
+
+finetune() { # OUT further arguments
+    out=$1
+    shift
+    "$anlage" train "$root/specs/finetune/classify.yaml" --out "$out" --device host --set shards="$work/shards/train-*.h5" --set valid="$work/shards/valid-*.h5" \
+        --set test="$work/shards/test-*.h5" --set label=lesion --set input=48 --set size=48 --set batch=16 --set width=8 --set epochs=2 "$@"
+}
+check "fine-tuning from scratch" finetune "$work/scratch"
+check "fine-tuning from the pretrained encoder" finetune "$work/tuned" --set pretrained="$work/host"
+check "evaluation gives an AUC with its interval" sh -c "'$anlage' eval '$work/tuned/spec.yaml' --checkpoint '$work/tuned' --json --device host | grep -q '\"value\": 0\\.[0-9]*, \"low\": 0'"
+check_fails "a missing checkpoint is told" 1 "cannot be read" finetune "$work/missing" --set pretrained="$work/nothing.h5"
+exit $((failures > 0))
