@@ -100,7 +100,7 @@ static void expect_state(const anl_graph *g, const char *path, const char *axes)
 static void expect_norm(const anl_graph *g, const char *path, int channels)
 {
     static const char *const names[4] = {"weight", "bias", "running_mean", "running_var"};
-    char full[128], axes[64];
+    char full[256], axes[64];
     snprintf(axes, sizeof axes, "[channel %d]", channels);
     for (int i = 0; i < 4; i++) {
         snprintf(full, sizeof full, "%s.%s", path, names[i]);
@@ -110,7 +110,7 @@ static void expect_norm(const anl_graph *g, const char *path, int channels)
 
 static void expect_conv(const anl_graph *g, const char *path, int out, int in, int kernel)
 {
-    char full[128], axes[128];
+    char full[256], axes[128];
     snprintf(full, sizeof full, "%s.weight", path);
     snprintf(axes, sizeof axes, "[out %d, channel %d, y %d, x %d]", out, in, kernel, kernel);
     expect_state(g, full, axes);
