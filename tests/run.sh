@@ -98,6 +98,10 @@ run_unit() {
 
 # run_script FILE SECONDS [label]
 run_script() {
+    if [ ! -x "$ANLAGE" ]; then
+        fail "$1: $ANLAGE was not built"
+        return
+    fi
     script=${3:+$3-}$(basename "$1" .sh)
     WORK=$BUILD/tests/work/$script
     rm -rf "$WORK"
@@ -122,7 +126,7 @@ $(sed -n 's/^not ok /    /p' "$logs/$script.log") (see $logs/$script.log)"
     sed -n 's/^skip /       skipped: /p' "$logs/$script.log"
 }
 
-if wants layers; then
+if wants layers; then # needs headers that the build makes
     run_script tests/layers.sh 120
 fi
 
