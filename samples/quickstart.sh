@@ -6,6 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . samples/setup.sh
 anlage_install
+echo "building in build/"
+anlage_targets="frontend/anlage samples/phantoms"
 anlage_build build
 
 anlage=build/frontend/anlage
