@@ -225,6 +225,9 @@ static anl_node *simplified(anl_graph *g, anl_scalar s, anl_dtype dtype, int cou
         /* bool -> int -> float is bool -> float. */
         if (a->op == ANL_OP_SCALAR && a->attrs.scalar == ANL_S_CAST && a->dtype == ANL_I32 && a->inputs[0]->dtype == ANL_BOOL)
             return anl_g_cast(g, dtype, a->inputs[0]);
+        /* A choice between constants is one in any dtype. */
+        if (a->op == ANL_OP_SCALAR && a->attrs.scalar == ANL_S_SELECT && a->inputs[1]->op == ANL_OP_CONST && a->inputs[2]->op == ANL_OP_CONST)
+            return anl_g_where(g, a->inputs[0], anl_g_cast(g, dtype, a->inputs[1]), anl_g_cast(g, dtype, a->inputs[2]));
         break;
     case ANL_S_NEGATE:
         if (a->op == ANL_OP_SCALAR && a->attrs.scalar == ANL_S_NEGATE)

@@ -393,7 +393,10 @@ static anl_status gradient_concat(anl_graph *g, anl_node *node, anl_node *h, anl
 
 static anl_status gradient_split(anl_graph *g, anl_node *node, anl_node *h, anl_node **out)
 {
-    out[0] = anl_g_merge(g, h, node->attrs.over, node->attrs.over_count, node->attrs.axis[0]);
+    if (node->attrs.over_count == 0) /* a dropped axis of size 1 comes back at its place */
+        out[0] = anl_g_spread(g, h, node->inputs[0]);
+    else
+        out[0] = anl_g_merge(g, h, node->attrs.over, node->attrs.over_count, node->attrs.axis[0]);
     return ANL_OK;
 }
 
