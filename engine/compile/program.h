@@ -181,6 +181,8 @@ typedef struct anl_program {
 void anl_program_free(anl_program **program);
 void anl_program_print(const anl_program *program, FILE *out); /* one line a kernel: dims, args, barrier, flops, bytes, name */
 
+void anl_kernel_print(const anl_program *program, int kernel, FILE *out); /* its instructions */
+
 /* The values of all per-step scalars. out: [scalar_count] */
 void anl_program_scalars(const anl_program *program, int64_t step, double steps_per_epoch, double total_steps, double *out);
 
