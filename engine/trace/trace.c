@@ -353,6 +353,15 @@ static void report_fetch(tracer *t, const char *text, const char *what)
         anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
 }
 
+/* Files hold a state's axes in declared order, whatever its memory order. */
+static anl_node *in_declared_order(tracer *t, const anl_state *state, anl_node *node)
+{
+    int32_t order[ANL_MAX_AXES];
+    for (int i = 0; i < state->rank; i++)
+        order[i] = state->axes[i].id;
+    return node && state->rank > 1 ? anl_g_transpose(t->graph, node, order, state->rank) : node;
+}
+
 static anl_node *fetched(tracer *t, const char *text, const loss_pair *losses, anl_node *total)
 {
     if (!strcmp(text, "loss") && total)
@@ -363,7 +372,7 @@ static anl_node *fetched(tracer *t, const char *text, const loss_pair *losses, a
             return losses[i].value;
     const anl_state *state = anl_graph_find_state(t->graph, text);
     if (state)
-        return anl_graph_state_value(t->graph, (anl_state *)state);
+        return in_declared_order(t, state, anl_graph_state_value(t->graph, (anl_state *)state));
     anl_span span = {.file = "--fetch", .line = 1, .column = 1, .length = (int)strlen(text)};
     anl_diagnostics_source(t->diagnostics, "--fetch", text, strlen(text));
     anl_expression *e = anl_expression_parse(t->arena, text, span, t->diagnostics);
@@ -439,7 +448,7 @@ static void final_pass(tracer *t, anl_traced *out)
     if (total && (training || wanted_count) && o->mode != ANL_TRACE_INITIALIZE)
         optimize(t, total, wanted, wanted_count, gradients);
     for (int i = 0; i < wanted_count; i++) {
-        fetches[wanted_at[i]] = gradients[i];
+        fetches[wanted_at[i]] = in_declared_order(t, anl_graph_find_state(t->graph, wanted[i]), gradients[i]);
         if (!gradients[i] && !anl_diagnostics_errors(t->diagnostics))
             report_fetch(t, o->fetches[wanted_at[i]], "no loss depends on this weight");
     }
