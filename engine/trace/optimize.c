@@ -205,6 +205,17 @@ static void arena_axes(tracer *t, const plan_group *g, anl_axis axes[2])
     axes[1] = (anl_axis){t->lane_axis, LANE};
 }
 
+/* An arena lies chunk by chunk, so that each weight is one range of it. */
+static anl_state *new_arena(tracer *t, const plan_group *g, const char *path)
+{
+    anl_axis axes[2];
+    arena_axes(t, g, axes);
+    anl_state *made = anl_graph_state(t->graph, path, ANL_F32, ANL_STATE_OTHER, axes, 2);
+    made->order[0] = 0;
+    made->order[1] = 1;
+    return made;
+}
+
 /* Rules of different functions may call unlike things the same: then the function's name keeps them apart. */
 static const char *optimizer_state_name(tracer *t, const plan_group *g, const anl_function *fn, const char *name)
 {
@@ -222,9 +233,7 @@ static anl_state *optimizer_arena(tracer *t, const plan_group *g, const char *na
     anl_state *made = anl_graph_find_state(t->graph, path);
     if (made)
         return made;
-    anl_axis axes[2];
-    arena_axes(t, g, axes);
-    made = anl_graph_state(t->graph, path, ANL_F32, ANL_STATE_OTHER, axes, 2);
+    made = new_arena(t, g, path);
     for (int i = 0; i < g->count; i++) {
         const plan_state *s = &t->plan[g->states[i]];
         const anl_state *weight = anl_graph_find_state(t->graph, s->path);
@@ -285,9 +294,7 @@ void register_arenas(tracer *t)
         plan_group *g = &t->groups[i];
         g->arena = NULL;
         if (!g->separate) {
-            anl_axis axes[2];
-            arena_axes(t, g, axes);
-            g->arena = anl_graph_state(t->graph, g->name, ANL_F32, ANL_STATE_OTHER, axes, 2);
+            g->arena = new_arena(t, g, g->name);
             for (int k = 0; k < g->count; k++) {
                 const plan_state *s = &t->plan[g->states[k]];
                 anl_state *state = anl_graph_find_state(t->graph, s->path);

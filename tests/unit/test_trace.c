@@ -371,6 +371,9 @@ START_TEST(weights_of_one_kind_share_an_arena)
     ck_assert_int_eq(b->arena_offset, 64); /* 35 elements, padded */
     ck_assert_ptr_nonnull(a->arena->update);
     ck_assert_int_eq(anl_node_count(a->arena->update), 128);
+    ck_assert_int_eq(a->arena->order[0], 0); /* chunk by chunk, so that a weight is one range */
+    ck_assert_int_eq(a->arena->value->axes[0].size, 2);
+    ck_assert_int_eq(a->arena->value->axes[1].size, 64);
     const anl_state *velocity = anl_graph_find_state(g, "second.weight:velocity");
     ck_assert_ptr_nonnull(velocity);
     ck_assert_int_eq(velocity->arena_offset, b->arena_offset);
