@@ -249,7 +249,7 @@ bool anl_check_axis(anl_context *context, const anl_node *node, int32_t axis, an
 
 /* ---- pairs ---- */
 
-bool anl_read_pairs(anl_context *context, const anl_value *value, anl_pair *out, int limit, int *count)
+bool anl_read_pairs(anl_context *context, const anl_value *value, anl_axis_pair *out, int limit, int *count)
 {
     *count = 0;
     int given = value->kind == ANL_V_MAPPING ? value->mapping.count : value->kind == ANL_V_LIST ? value->list.count : -1;
@@ -263,7 +263,7 @@ bool anl_read_pairs(anl_context *context, const anl_value *value, anl_pair *out,
         return false;
     }
     for (int i = 0; i < given; i++) {
-        anl_pair pair = {.axis = -1, .span = context->span};
+        anl_axis_pair pair = {.axis = -1, .span = context->span};
         if (value->kind == ANL_V_MAPPING) {
             pair.name = value->mapping.names[i];
             pair.value = &value->mapping.items[i];
@@ -290,9 +290,9 @@ static int32_t named_axis(anl_context *context, const char *name)
     return context->axis_named ? context->axis_named(context, name) : anl_graph_axis(context->graph, name);
 }
 
-int32_t anl_pair_new_axis(anl_context *context, const anl_pair *pair) { return pair->name ? named_axis(context, pair->name) : pair->axis; }
+int32_t anl_pair_new_axis(anl_context *context, const anl_axis_pair *pair) { return pair->name ? named_axis(context, pair->name) : pair->axis; }
 
-int32_t anl_pair_axis_of(anl_context *context, const anl_pair *pair, const anl_node *node)
+int32_t anl_pair_axis_of(anl_context *context, const anl_axis_pair *pair, const anl_node *node)
 {
     int32_t axis = pair->axis;
     if (pair->name) {

@@ -120,15 +120,15 @@ bool anl_read_axis(anl_context *context, const anl_value *value, int32_t *out);
 bool anl_read_axes(anl_context *context, const anl_value *value, const char *call, int32_t *out, int *count);
 /* One item for each space axis; all of them must be axes of node (A0404). */
 bool anl_check_axis(anl_context *context, const anl_node *node, int32_t axis, anl_span span, anl_span node_span, const char *call);
-typedef struct anl_pair {
+typedef struct anl_axis_pair {
     const char *name; /* left side as written, or NULL where it is an axis */
     int32_t axis;     /* left side as an axis, or -1 */
     const anl_value *value;
     anl_span span;
-} anl_pair;
-bool anl_read_pairs(anl_context *context, const anl_value *value, anl_pair *out, int limit, int *count);
-int32_t anl_pair_new_axis(anl_context *context, const anl_pair *pair);                           /* left side as a new axis' id */
-int32_t anl_pair_axis_of(anl_context *context, const anl_pair *pair, const anl_node *node);      /* left side as one of node's axes; -1 */
+} anl_axis_pair;
+bool anl_read_pairs(anl_context *context, const anl_value *value, anl_axis_pair *out, int limit, int *count);
+int32_t anl_pair_new_axis(anl_context *context, const anl_axis_pair *pair);                           /* left side as a new axis' id */
+int32_t anl_pair_axis_of(anl_context *context, const anl_axis_pair *pair, const anl_node *node);      /* left side as one of node's axes; -1 */
 int32_t anl_value_new_axis(anl_context *context, const anl_value *value);                        /* an axis, or a name; -1 with a diagnostic */
 const char *anl_visible_axes(anl_context *context, const anl_node *node);                        /* "[batch 64, channel 3]"; hidden ones left out */
 bool anl_axis_visible(const anl_graph *graph, int32_t axis);

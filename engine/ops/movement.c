@@ -545,7 +545,7 @@ static bool room_for(anl_context *context, const anl_node *node, int extra)
 static anl_status build_rename(anl_context *context, const anl_value *arguments, anl_value *result)
 {
     anl_node *x = anl_read_node(context, &arguments[0]);
-    anl_pair pairs[ANL_MAX_AXES];
+    anl_axis_pair pairs[ANL_MAX_AXES];
     int count;
     if (!x || !anl_read_pairs(context, &arguments[1], pairs, ANL_MAX_AXES, &count))
         return ANL_ERROR_SPEC;
@@ -577,7 +577,7 @@ static anl_status build_rename(anl_context *context, const anl_value *arguments,
 static anl_status build_replicate(anl_context *context, const anl_value *arguments, anl_value *result)
 {
     anl_node *x = anl_read_node(context, &arguments[0]);
-    anl_pair pairs[ANL_MAX_AXES];
+    anl_axis_pair pairs[ANL_MAX_AXES];
     int count;
     if (!x || !anl_read_pairs(context, &arguments[1], pairs, ANL_MAX_AXES, &count))
         return ANL_ERROR_SPEC;
@@ -599,7 +599,7 @@ static anl_status build_split(anl_context *context, const anl_value *arguments, 
     anl_graph *g = context->graph;
     anl_node *x = anl_read_node(context, &arguments[0]);
     int32_t axis;
-    anl_pair pairs[ANL_MAX_AXES];
+    anl_axis_pair pairs[ANL_MAX_AXES];
     int count;
     if (!x || !anl_read_axis(context, &arguments[1], &axis) ||
         !anl_check_axis(context, x, axis, anl_value_span(context, &arguments[1]), anl_value_span(context, &arguments[0]), "split") ||

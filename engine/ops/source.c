@@ -206,7 +206,7 @@ static bool add_own_axes(anl_context *context, const anl_value *value, const anl
     if (value->kind == ANL_V_NONE)
         return true;
     if (value->kind == ANL_V_MAPPING) {
-        anl_pair pairs[ANL_MAX_AXES];
+        anl_axis_pair pairs[ANL_MAX_AXES];
         int count;
         if (!anl_read_pairs(context, value, pairs, ANL_MAX_AXES, &count))
             return false;

@@ -189,7 +189,7 @@ static anl_status build_windows(anl_context *context, const anl_value *arguments
 {
     anl_graph *g = context->graph;
     anl_node *x = anl_read_node(context, &arguments[0]);
-    anl_pair pairs[3];
+    anl_axis_pair pairs[3];
     int count;
     window_spec window;
     double fill;
