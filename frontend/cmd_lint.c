@@ -8,23 +8,31 @@
 
 #include "command.h"
 
-static const char usage[] =
-    "usage: anlage lint SPEC... [--set name=value]... [--print]\n"
-    "\n"
-    "  --set name=value   override a param of the specs\n"
-    "  --print            write the spec with its imports and overrides resolved to stdout\n";
+static const char usage[] = "usage: anlage lint SPEC... [--set name=value]... [--print]\n"
+                            "\n"
+                            "  --set name=value   override a param of the specs\n"
+                            "  --print            write the spec with its imports and overrides resolved to stdout\n";
 
 int anl_cmd_lint(int argc, char **argv)
 {
-    static const struct option options[] = {{"set", required_argument, 0, 's'}, {"print", no_argument, 0, 'p'}, {"help", no_argument, 0, 'h'}, {0}};
+    static const struct option options[] = {
+        {"set", required_argument, 0, 's'}, {"print", no_argument, 0, 'p'}, {"help", no_argument, 0, 'h'}, {0}};
     text_list sets = {0};
     bool print = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
-        case 's': list_add(&sets, optarg); break;
-        case 'p': print = true; break;
-        case 'h': fputs(usage, stdout); return EXIT_GOOD;
-        default: fputs(usage, stderr); return EXIT_USAGE;
+        case 's':
+            list_add(&sets, optarg);
+            break;
+        case 'p':
+            print = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_GOOD;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
         }
     }
     if (optind == argc)

@@ -1,6 +1,7 @@
 /* The public face of specs: read one, check it by tracing all that it can become.
  * In: a path and overrides. Out: diagnostics; the resolved text.
- * Problems in the files themselves end the check early: with an import missing, every name from it would be reported as unknown. */
+ * Problems in the files themselves end the check early: with an import missing, every name from it would be reported as unknown.
+ */
 #include <anlage/spec.h>
 
 #include <stdlib.h>
@@ -15,8 +16,8 @@
 struct anl_spec {
     anl_arena *arena;
     anl_recipe *recipe;
-    bool sound;   /* read without errors */
-    bool whole;   /* all of its files could be read: what else is wrong can be found by tracing */
+    bool sound; /* read without errors */
+    bool whole; /* all of its files could be read: what else is wrong can be found by tracing */
 };
 
 anl_status anl_spec_load(const char *path, const char *const *overrides, int count, anl_diagnostics *diagnostics, anl_spec **out)
@@ -41,7 +42,8 @@ anl_status anl_spec_load(const char *path, const char *const *overrides, int cou
     spec->whole = true;
     for (int i = before; i < anl_diagnostics_count(diagnostics); i++) {
         anl_code code = anl_diagnostics_get(diagnostics, i)->code;
-        if (code < ANL_A_unknown_key && code != ANL_A_duplicate_key && code != ANL_A_expression_syntax && code != ANL_A_unquoted_expression)
+        if (code < ANL_A_unknown_key && code != ANL_A_duplicate_key && code != ANL_A_expression_syntax &&
+            code != ANL_A_unquoted_expression)
             spec->whole = false;
     }
     *out = spec;
@@ -49,7 +51,8 @@ anl_status anl_spec_load(const char *path, const char *const *overrides, int cou
 }
 
 /* One trace whose graph is not needed. False: it did not get as far as a graph. */
-static bool trace(const anl_recipe *recipe, anl_trace_mode mode, double step, anl_diagnostics *diagnostics, double **boundaries, int *boundary_count)
+static bool trace(const anl_recipe *recipe, anl_trace_mode mode, double step, anl_diagnostics *diagnostics, double **boundaries,
+                  int *boundary_count)
 {
     anl_trace_options options = {.mode = mode, .phase_step = (int64_t)step, .seed = -1};
     anl_traced *traced = NULL;

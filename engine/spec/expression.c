@@ -1,6 +1,7 @@
 /* Expressions: text to a tree, and back.
- * In: the text of a scalar and where each byte of it stands in the file. Out: anl_expression with spans; one diagnostic where it cannot be read.
- * Precedence as in Python, lowest first: or, and, not, comparisons (no chains), + -, * / // %, unary -, ** (right), then calls, members, slices. */
+ * In: the text of a scalar and where each byte of it stands in the file. Out: anl_expression with spans; one diagnostic where it
+ * cannot be read. Precedence as in Python, lowest first: or, and, not, comparisons (no chains), + -, * / // %, unary -, **
+ * (right), then calls, members, slices. */
 #include "spec/syntax.h"
 
 #include <math.h>
@@ -26,8 +27,8 @@ typedef struct parser {
     anl_diagnostics *diagnostics;
     const char *text;
     const anl_text_map *map;
-    size_t at;    /* behind the current token */
-    size_t last;  /* end of the token before the current one */
+    size_t at;   /* behind the current token */
+    size_t last; /* end of the token before the current one */
     token token;
     int depth;
     bool failed; /* reported: only the first problem of an expression is */
@@ -79,8 +80,9 @@ static anl_span place(const parser *p, size_t start, size_t end)
     const anl_text_map *map = p->map;
     if (map->source) {
         size_t from = map->offsets[start], to = end > start ? map->offsets[end - 1] + 1 : from + 1;
-        if (end > start && end - 1 > 0) /* the last byte may be one of an escape or of a wide character: up to the next byte's place */
-            to = map->offsets[end] > to && !strchr(" \t\r\n", map->source->text[map->offsets[end] - 1]) ? map->offsets[end] : to;
+        /* The last byte may be one of an escape or of a wide character: up to the next byte's place, unless blanks lie between. */
+        if (end > start && map->offsets[end] > to && !strchr(" \t\r\n", map->source->text[map->offsets[end] - 1]))
+            to = map->offsets[end];
         return anl_source_span(map->source, from, to);
     }
     anl_span span = map->at;
@@ -131,7 +133,8 @@ static anl_diagnostic *expected(parser *p, const char *what)
 {
     if (p->failed)
         return NULL;
-    const char *message = anl_arena_printf(p->arena, "expected %s, but %s%s", what, describe(p), p->token.kind == T_END ? " here" : "");
+    const char *message =
+        anl_arena_printf(p->arena, "expected %s, but %s%s", what, describe(p), p->token.kind == T_END ? " here" : "");
     return fail_at(p, ANL_A_expression_syntax, p->token.start, p->token.end, message);
 }
 
@@ -180,7 +183,8 @@ static void read_number(parser *p)
         anl_diagnostic_note(p->diagnostics, d, "durations are counted in steps, `313it`, or in epochs, `10ep`");
     bool epochs = !strncmp(written, "ep", 2), steps = !strncmp(written, "it", 2) || !strncmp(written, "st", 2);
     if (epochs || steps)
-        suggest(p, d, anl_arena_printf(p->arena, "write `%.*s%s`", (int)(unit - t->start), p->text + t->start, epochs ? "ep" : "it"));
+        suggest(p, d,
+                anl_arena_printf(p->arena, "write `%.*s%s`", (int)(unit - t->start), p->text + t->start, epochs ? "ep" : "it"));
 }
 
 static int hex_digit(char c)
@@ -204,7 +208,8 @@ static void read_text(parser *p)
             } else if (kind == '\\' || kind == '\'' || kind == '"') {
                 c = kind;
                 at++;
-            } else if (kind == 'x' && (high = hex_digit(p->text[at + 1])) >= 0 && (low = hex_digit(p->text[at + 2])) >= 0 && high + low > 0) {
+            } else if (kind == 'x' && (high = hex_digit(p->text[at + 1])) >= 0 && (low = hex_digit(p->text[at + 2])) >= 0 &&
+                       high + low > 0) {
                 c = (char)(high * 16 + low);
                 at += 3;
             } else {
@@ -226,13 +231,18 @@ static void read_text(parser *p)
 
 static void advance(parser *p)
 {
-    static const char *const symbols[] = {"...", "//", "**", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "(", ")",
-                                          "[",   "]",  ",",  ".",  ":",  "=",  "<",  ">"};
+    static const char *const symbols[] = {"...", "//", "**", "==", "!=", "<=", ">=", "+", "-", "*", "/",
+                                          "%",   "(",  ")",  "[",  "]",  ",",  ".",  ":", "=", "<", ">"};
     static const struct {
         const char *text, *remedy;
     } foreign[] = {
-        {"&&", "write `and`"}, {"||", "write `or`"}, {"!", "write `not`"}, {"^", "write `**` for powers"},
-        {"@", "write `dot(a, b, over=…)`"}, {"?", "write `if(condition, a, b)`"}, {"~", "write `space`; `~space` stands in signatures and `axes:` only"},
+        {"&&", "write `and`"},
+        {"||", "write `or`"},
+        {"!", "write `not`"},
+        {"^", "write `**` for powers"},
+        {"@", "write `dot(a, b, over=…)`"},
+        {"?", "write `if(condition, a, b)`"},
+        {"~", "write `space`; `~space` stands in signatures and `axes:` only"},
         {"{", "braces belong to YAML; a list is `[…]`"},
     };
     p->last = p->token.end;
@@ -356,14 +366,16 @@ static void parse_arguments(parser *p, anl_expression *call, size_t open)
             }
         }
         if (!argument.name && named && !p->failed) {
-            suggest(p, fail_at(p, ANL_A_expression_syntax, p->token.start, p->token.end, "an argument without a name stands behind named ones"),
+            suggest(p,
+                    fail_at(p, ANL_A_expression_syntax, p->token.start, p->token.end,
+                            "an argument without a name stands behind named ones"),
                     "name it, or put it first");
             return;
         }
         for (int i = 0; argument.name && i < call->argument_count; i++)
             if (call->arguments[i].name && !strcmp(call->arguments[i].name, argument.name)) {
-                anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_duplicate_key, argument.name_span, "the argument `%s` is given twice",
-                                                 argument.name);
+                anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_duplicate_key, argument.name_span,
+                                                 "the argument `%s` is given twice", argument.name);
                 anl_diagnostic_label(p->diagnostics, d, call->arguments[i].name_span, "first here");
                 p->failed = true;
                 return;
@@ -414,7 +426,8 @@ static anl_expression *parse_slices(parser *p, anl_expression *base, size_t star
             if (end && end->depth >= slice->depth)
                 slice->depth = end->depth + 1;
         }
-        slice->span = place(p, start, p->token.end); /* with the bracket or comma behind it; one slice of several has no end of its own */
+        slice->span =
+            place(p, start, p->token.end); /* with the bracket or comma behind it; one slice of several has no end of its own */
         check_depth(p, slice, start);
         base = slice;
     } while (!p->failed && take(p, ","));
@@ -443,7 +456,8 @@ static anl_expression *parse_postfix(parser *p, anl_expression *e, size_t start)
             e = member;
         } else if (take(p, "(")) {
             if (e->kind != ANL_E_NAME && e->kind != ANL_E_MEMBER) {
-                suggest(p, fail_at(p, ANL_A_expression_syntax, open, open + 1, "only a name can be called"), "write `*` for a product");
+                suggest(p, fail_at(p, ANL_A_expression_syntax, open, open + 1, "only a name can be called"),
+                        "write `*` for a product");
                 return e;
             }
             anl_expression *call = ANL_NEW(p->arena, anl_expression);
@@ -543,7 +557,8 @@ static anl_expression *parse_primary(parser *p)
             return parse_postfix(p, e, start);
         }
         if (is_symbol(p, "...")) {
-            suggest(p, fail_at(p, ANL_A_expression_syntax, start, t->end, "`...` stands in signatures only"), "write the name alone");
+            suggest(p, fail_at(p, ANL_A_expression_syntax, start, t->end, "`...` stands in signatures only"),
+                    "write the name alone");
             return error_expression(p);
         }
         break;

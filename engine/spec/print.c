@@ -55,8 +55,8 @@ static void write_scalar(writer *w, const anl_expression *e)
     anl_text text = {0};
     anl_expression_print(e, &text);
     char first = text.data[0];
-    bool plain = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || (first >= '0' && first <= '9') || first == '_' ||
-                 first == '(' || (first == '-' && text.data[1] != ' ');
+    bool plain = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || (first >= '0' && first <= '9') ||
+                 first == '_' || first == '(' || (first == '-' && text.data[1] != ' ');
     anl_text_printf(w->out, plain ? "%s" : "(%s)", text.data);
     anl_text_free(&text);
 }
@@ -165,7 +165,8 @@ static void write_step(writer *w, const anl_expression *e, bool fed)
     bool positional = false;
     for (int i = 0; i < e->argument_count; i++)
         positional = positional || !e->arguments[i].name;
-    if (e->kind != ANL_E_STEP || positional) { /* a fed call with positional arguments has no `_` in it and reads as a step again */
+    if (e->kind != ANL_E_STEP ||
+        positional) { /* a fed call with positional arguments has no `_` in it and reads as a step again */
         write_scalar(w, e);
         anl_text_add(w->out, "\n");
         return;

@@ -1,6 +1,6 @@
 /* The typed recipe: a spec file and its imports, read and checked as far as that goes without tracing.
- * In: YAML files and --set overrides. Out: functions, params, data, views, modules, state, graph, losses, train … as trees with spans.
- * Every value keeps the span it was written at, through imports and overrides. Immutable once read; one arena. */
+ * In: YAML files and --set overrides. Out: functions, params, data, views, modules, state, graph, losses, train … as trees with
+ * spans. Every value keeps the span it was written at, through imports and overrides. Immutable once read; one arena. */
 #ifndef ANL_SPEC_RECIPE_H
 #define ANL_SPEC_RECIPE_H
 
@@ -40,16 +40,20 @@ typedef enum anl_expression_kind {
     ANL_E_CALL,     /* items[0] is the callee (a name, or module member); arguments */
     ANL_E_LIST,     /* items */
     ANL_E_MAPPING,  /* arguments, all named: `into: {a: 2, b: 3}` in the arguments of a step; has no form in expression text */
-    ANL_E_OPERATOR, /* name: "add", "less", "negate", … (names of graph/scalar.h); items: 1 or 2 operands. a > b is read as b < a; a negated literal as a NUMBER */
+    ANL_E_OPERATOR, /* name: "add", "less", "negate", … (names of graph/scalar.h); items: 1 or 2 operands. a > b is read as b < a;
+                       a negated literal as a NUMBER */
     ANL_E_SLICE,    /* items[0] [ axis = start : stop ] or [ axis = at ]; several slices are nested */
     ANL_E_REST,     /* ...name: only in signatures */
     ANL_E_SPACE,    /* ~space (name "space"): only in signatures and axes: keys */
     /* pipelines, from YAML lists of steps */
-    ANL_E_PIPELINE, /* items: steps in order; the first may be a plain expression (no `_`) that starts it; where it must be fed, `_` is the input */
-    ANL_E_REPEAT,   /* repeat: times = items[0]; counter = name ("" if none); items[1] = pipeline of steps; item[2] (or NULL) = from (first counter value) */
-    ANL_E_STEP,     /* a step that is a call fed with the value so far: a bare name, or name: {arguments}; items[0] = callee, arguments as written. The tracer gives
-                       the value so far to the first input that is not given by name. A step written as mapping may use `_` in its arguments as well */
-    ANL_E_ERROR     /* could not be read; reported already */
+    ANL_E_PIPELINE, /* items: steps in order; the first may be a plain expression (no `_`) that starts it; where it must be fed,
+                       `_` is the input */
+    ANL_E_REPEAT, /* repeat: times = items[0]; counter = name ("" if none); items[1] = pipeline of steps; item[2] (or NULL) = from
+                     (first counter value) */
+    ANL_E_STEP,   /* a step that is a call fed with the value so far: a bare name, or name: {arguments}; items[0] = callee,
+                     arguments as written. The tracer gives the value so far to the first input that is not given by name. A step
+                     written as mapping may use `_` in its arguments as well */
+    ANL_E_ERROR   /* could not be read; reported already */
 } anl_expression_kind;
 
 typedef struct anl_expression anl_expression;
@@ -101,9 +105,9 @@ typedef struct anl_input {
 typedef struct anl_param {
     const char *name;
     anl_span span;
-    const char *type;        /* int, number, bool, axis, axes, text, list, any …; NULL: as the default's */
-    anl_expression *value;   /* default, or what --set or an import override gave; NULL: required */
-    anl_span value_span;     /* where the winning value was written (file "--set" for overrides) */
+    const char *type;           /* int, number, bool, axis, axes, text, list, any …; NULL: as the default's */
+    anl_expression *value;      /* default, or what --set or an import override gave; NULL: required */
+    anl_span value_span;        /* where the winning value was written (file "--set" for overrides) */
     anl_expression *low, *high; /* range, or NULL */
     const char *unit, *doc;
 } anl_param;
@@ -114,12 +118,12 @@ typedef struct anl_declaration {
     anl_span span;
     anl_axis_pattern *axes;
     int axis_count;
-    const char *like;         /* `like: weight`: the axes of that value (optimizer state), or NULL */
+    const char *like; /* `like: weight`: the axes of that value (optimizer state), or NULL */
     anl_expression *init;
-    const char *kind;         /* matrix, bias, norm, other; NULL: other */
+    const char *kind; /* matrix, bias, norm, other; NULL: other */
     bool is_weight;
     anl_expression *update, *project; /* or NULL */
-    const char *calls;        /* "mean" or NULL */
+    const char *calls;                /* "mean" or NULL */
 } anl_declaration;
 
 typedef struct anl_function {
@@ -146,14 +150,14 @@ typedef struct anl_field_declaration {
     anl_axis_pattern *axes; /* without batch */
     int axis_count;
     const char *modality, *column, *mask, *fit, *unit; /* or NULL; mask: the name under which the mask is visible */
-    const char *column_param; /* the param whose text `column` is, or NULL */
+    const char *column_param;                          /* the param whose text `column` is, or NULL */
     anl_expression *missing;
 } anl_field_declaration;
 
 typedef struct anl_source {
     const char *name; /* train, valid, test */
     anl_span span;
-    anl_expression *shards; /* a text, or a param that is one */
+    anl_expression *shards;        /* a text, or a param that is one */
     anl_field_declaration *fields; /* empty in valid and test: as train's */
     int field_count;
     anl_expression *label_fraction; /* or NULL */
@@ -165,8 +169,8 @@ typedef struct anl_source {
 typedef struct anl_module {
     const char *name;
     anl_span span;
-    anl_expression *value;  /* network(width=32), or … */
-    const char *copy;       /* … the module it copies, with … */
+    anl_expression *value; /* network(width=32), or … */
+    const char *copy;      /* … the module it copies, with … */
     anl_span copy_span;
     anl_expression *update; /* … its rule: a call such as ema(momentum=0.999), or NULL */
 } anl_module;
@@ -179,18 +183,18 @@ typedef struct anl_loss {
 
 typedef struct anl_optimizer_rule {
     anl_span span;
-    const char *weights;    /* glob over paths */
+    const char *weights; /* glob over paths */
     anl_span weights_span;
-    anl_expression *rule;   /* a call with arguments, or a name; `frozen` is a function of the library or built in */
+    anl_expression *rule;         /* a call with arguments, or a name; `frozen` is a function of the library or built in */
     anl_expression *from, *until; /* durations or NULL: the rule holds in [from, until) */
 } anl_optimizer_rule;
 
 typedef struct anl_initialization {
-    const char *module;  /* module path prefix here */
+    const char *module; /* module path prefix here */
     anl_span span;
     anl_expression *checkpoint; /* text */
-    const char *from;    /* module path prefix in the checkpoint; NULL: the same */
-    bool optional;       /* an empty checkpoint text means: start from scratch */
+    const char *from;           /* module path prefix in the checkpoint; NULL: the same */
+    bool optional;              /* an empty checkpoint text means: start from scratch */
 } anl_initialization;
 
 typedef struct anl_metric {
@@ -203,7 +207,7 @@ typedef struct anl_recipe {
     anl_arena *arena;
     const char *file, *title, *doc;
     anl_span span;
-    bool library;        /* nothing but functions: there is no graph to trace */
+    bool library; /* nothing but functions: there is no graph to trace */
     anl_param *params;
     int param_count;
     anl_function **functions; /* all, with imported ones; a later import or the file itself may not redefine a name (A0209) */
@@ -222,12 +226,12 @@ typedef struct anl_recipe {
     int loss_count;
     anl_optimizer_rule *rules;
     int rule_count;
-    anl_expression *train_length;    /* duration */
-    anl_expression *seed;            /* train: seed, or NULL: 0 */
+    anl_expression *train_length; /* duration */
+    anl_expression *seed;         /* train: seed, or NULL: 0 */
     anl_expression *checkpoint_every;
     anl_expression *checkpoint_keep;
-    anl_expression *evaluate_every;  /* train: {evaluate: {every: 1ep}} or NULL */
-    anl_expression *gradient_clip;   /* train: {clip: …}: maximal global gradient norm, or NULL */
+    anl_expression *evaluate_every; /* train: {evaluate: {every: 1ep}} or NULL */
+    anl_expression *gradient_clip;  /* train: {clip: …}: maximal global gradient norm, or NULL */
     anl_span train_span;
     anl_initialization *initializations;
     int initialization_count;
@@ -242,9 +246,9 @@ typedef struct anl_override {
     const char *name, *value;
 } anl_override;
 
-/* Reads and checks. All problems go to diagnostics; *out is a recipe as far as it could be understood (so that tracing can go on finding problems), or NULL where even the
- * file could not be read as YAML. ANL_OK only without errors. library: the folder of stock specs, which holds lib/, for imports that are not found
- * relative to the importing file; NULL: none. */
+/* Reads and checks. All problems go to diagnostics; *out is a recipe as far as it could be understood (so that tracing can go on
+ * finding problems), or NULL where even the file could not be read as YAML. ANL_OK only without errors. library: the folder of
+ * stock specs, which holds lib/, for imports that are not found relative to the importing file; NULL: none. */
 anl_status anl_recipe_read(const char *path, const anl_override *overrides, int override_count, const char *library,
                            anl_diagnostics *diagnostics, anl_recipe **out);
 void anl_recipe_free(anl_recipe **recipe);

@@ -1,6 +1,7 @@
 /* YAML text to a tree with marks.
- * In: the bytes of a file. Out: scalars, lists and mappings, each with its place; or a diagnostic that says in plain words what YAML could not read.
- * libyaml's events are composed here rather than by its own loader, so that duplicate keys, depth and alias expansion can be limited with a place. */
+ * In: the bytes of a file. Out: scalars, lists and mappings, each with its place; or a diagnostic that says in plain words what
+ * YAML could not read. libyaml's events are composed here rather than by its own loader, so that duplicate keys, depth and alias
+ * expansion can be limited with a place. */
 #include "spec/syntax.h"
 
 #include <stdlib.h>
@@ -149,7 +150,10 @@ anl_text_map anl_syntax_map(anl_arena *arena, const anl_syntax *scalar)
     return map;
 }
 
-bool anl_syntax_null(const anl_syntax *s) { return s->kind == ANL_Y_SCALAR && !s->quoted && !s->block && !s->text[0] && !s->broken; }
+bool anl_syntax_null(const anl_syntax *s)
+{
+    return s->kind == ANL_Y_SCALAR && !s->quoted && !s->block && !s->text[0] && !s->broken;
+}
 
 /* ---- what libyaml says, in plain words ---- */
 
@@ -158,12 +162,14 @@ static const struct {
 } problems[] = {
     {"mapping values are not allowed in this context", "a `: ` cannot stand here",
      "check the indentation, or put the text in quotes if the colon belongs to it"},
-    {"did not find expected key", "a key was expected here", "check the indentation: keys of one mapping begin in the same column"},
+    {"did not find expected key", "a key was expected here",
+     "check the indentation: keys of one mapping begin in the same column"},
     {"did not find expected '-' indicator", "a list item, `- …`, was expected here",
      "check the indentation: items of one list begin in the same column"},
     {"did not find expected ',' or '}'", "a `,` or `}` was expected here", NULL},
     {"did not find expected ',' or ']'", "a `,` or `]` was expected here", NULL},
-    {"could not find expected ':'", "a `:` was expected after this key", "check the indentation, and that the key is followed by `: `"},
+    {"could not find expected ':'", "a `:` was expected after this key",
+     "check the indentation, and that the key is followed by `: `"},
     {"found unexpected end of stream", "the file ends inside quotes", "close the quotes"},
     {"found unexpected document indicator", "the file's end mark stands inside quotes", "close the quotes"},
     {"found unknown escape character", "this backslash escape is unknown", "write `\\\\` for a backslash, or use single quotes"},
@@ -278,7 +284,8 @@ static anl_diagnostic *fail(composer *c, anl_code code, size_t start, size_t end
 static bool count_nodes(composer *c, int nodes, size_t start, size_t end)
 {
     if (nodes > ANL_SYNTAX_NODES - c->nodes) {
-        anl_diagnostic *d = fail(c, ANL_A_alias_limit, start, end, "this file holds too many values once its aliases are expanded");
+        anl_diagnostic *d =
+            fail(c, ANL_A_alias_limit, start, end, "this file holds too many values once its aliases are expanded");
         anl_diagnostic_note(c->diagnostics, d, "at most %d values in one file", ANL_SYNTAX_NODES);
         return false;
     }
@@ -323,8 +330,8 @@ static void mend_mapping(composer *c, anl_syntax *s, const size_t *key_starts)
             s->broken = true;
             const char *equal = strchr(pair->key, '=');
             if (equal && !strpbrk(pair->key, "()")) {
-                anl_diagnostic *d = anl_diagnose(c->diagnostics, ANL_A_unquoted_expression, pair->key_span,
-                                                 "`=` gives no value in a mapping");
+                anl_diagnostic *d =
+                    anl_diagnose(c->diagnostics, ANL_A_unquoted_expression, pair->key_span, "`=` gives no value in a mapping");
                 anl_diagnostic_suggest(c->diagnostics, d, "write `%.*s: %s`", (int)(equal - pair->key), pair->key, equal + 1);
             } else {
                 diagnose_torn(c, key_starts[i]);
@@ -386,8 +393,8 @@ static void check_duplicates(composer *c, anl_syntax *s)
             continue;
         }
         const anl_pair *again = &s->pairs[sorted[i].index];
-        anl_diagnostic *d = anl_diagnose(c->diagnostics, ANL_A_duplicate_key, again->key_span, "the key `%s` stands twice in this mapping",
-                                         again->key);
+        anl_diagnostic *d = anl_diagnose(c->diagnostics, ANL_A_duplicate_key, again->key_span,
+                                         "the key `%s` stands twice in this mapping", again->key);
         anl_diagnostic_label(c->diagnostics, d, s->pairs[sorted[first].index].key_span, "first here");
         drop[sorted[i].index] = any = true;
     }
@@ -414,7 +421,8 @@ static anl_syntax *compose_scalar(composer *c)
     s->start = skip_properties(c->source, mark_offset(c, e->start_mark), end);
     s->end = end;
     s->block = e->data.scalar.style == YAML_LITERAL_SCALAR_STYLE || e->data.scalar.style == YAML_FOLDED_SCALAR_STYLE;
-    s->quoted = e->data.scalar.style == YAML_SINGLE_QUOTED_SCALAR_STYLE || e->data.scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    s->quoted =
+        e->data.scalar.style == YAML_SINGLE_QUOTED_SCALAR_STYLE || e->data.scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE;
     s->span = anl_source_span(c->source, s->start, s->end);
     if (memchr(e->data.scalar.value, 0, e->data.scalar.length)) {
         fail(c, ANL_A_yaml_syntax, s->start, s->end, "a text cannot contain the character NUL");

@@ -7,10 +7,10 @@
 #include "spec/recipe.h"
 
 enum {
-    ANL_SYNTAX_DEPTH = 100,       /* of nested lists and mappings, and of nested parentheses in an expression */
-    ANL_SYNTAX_NODES = 100000,    /* values of one file after its aliases are expanded */
-    ANL_SYNTAX_BYTES = 4 << 20,   /* of one file */
-    ANL_EXPRESSION_DEPTH = 1000,  /* of an expression's tree: a long sum is a deep tree without nested parentheses */
+    ANL_SYNTAX_DEPTH = 100,      /* of nested lists and mappings, and of nested parentheses in an expression */
+    ANL_SYNTAX_NODES = 100000,   /* values of one file after its aliases are expanded */
+    ANL_SYNTAX_BYTES = 4 << 20,  /* of one file */
+    ANL_EXPRESSION_DEPTH = 1000, /* of an expression's tree: a long sum is a deep tree without nested parentheses */
 };
 
 /* One file's text, and where its lines begin. */

@@ -81,7 +81,8 @@ START_TEST(test_print)
     ck_assert_int_eq(lint(name, NULL, 0, diagnostics), ANL_OK); /* by itself: no imports, and memory is 32 */
     ck_assert_int_eq(anl_diagnostics_count(diagnostics), 0);
     unlink(name);
-    ck_assert_int_eq(anl_spec_load(path_of("tests/specs/rejected/unknown_key.yaml"), NULL, 0, diagnostics, &spec), ANL_ERROR_SPEC);
+    ck_assert_int_eq(anl_spec_load(path_of("tests/specs/rejected/unknown_key.yaml"), NULL, 0, diagnostics, &spec),
+                     ANL_ERROR_SPEC);
     ck_assert_ptr_nonnull(spec);
     ck_assert_int_eq(anl_spec_print(spec, stdout), ANL_ERROR_ARGUMENT);
     anl_spec_free(&spec);
@@ -97,13 +98,16 @@ static uint64_t next_random(uint64_t *state)
 
 static bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
-/* Words of a spec exchanged for other words, of it or likely ones: most of these are still YAML and expressions, and go wrong later. */
+/* Words of a spec exchanged for other words, of it or likely ones: most of these are still YAML and expressions, and go wrong
+ * later. */
 START_TEST(test_exchanged_words)
 {
-    static const char *const paths[] = {"tests/specs/parts/small.yaml", "tests/specs/accepted/queue.yaml", "tests/specs/accepted/hybrid.yaml",
-                                        "tests/specs/accepted/optimizer_rule.yaml"};
-    static const char *const likely[] = {"batch", "all", "space", "rest", "0", "-1", "1e30", "2147483647", "mean", "rename", "replicate", "weight",
-                                         "gradient", "true", "since(1ep)", "step", "_", "10ep", "[y, x]", "concat([x, x], axis=y)", "next(x)"};
+    static const char *const paths[] = {"tests/specs/parts/small.yaml", "tests/specs/accepted/queue.yaml",
+                                        "tests/specs/accepted/hybrid.yaml", "tests/specs/accepted/optimizer_rule.yaml"};
+    static const char *const likely[] = {
+        "batch",     "all",    "space",    "rest", "0",          "-1",   "1e30", "2147483647", "mean",   "rename",
+        "replicate", "weight", "gradient", "true", "since(1ep)", "step", "_",    "10ep",       "[y, x]", "concat([x, x], axis=y)",
+        "next(x)"};
     char name[] = "/tmp/anlage-lint-XXXXXX";
     int file = mkstemp(name), good = 0, wrong = 0;
     ck_assert_int_ge(file, 0);

@@ -139,8 +139,9 @@ static void describe(const anl_expression *e, char *out, size_t size)
     default:
         break;
     }
-    const char *kinds[] = {[ANL_E_MEMBER] = ".", [ANL_E_CALL] = "call", [ANL_E_LIST] = "list", [ANL_E_SLICE] = "slice", [ANL_E_STEP] = "step",
-                           [ANL_E_MAPPING] = "mapping", [ANL_E_PIPELINE] = "pipeline", [ANL_E_REPEAT] = "repeat", [ANL_E_ERROR] = "error"};
+    const char *kinds[] = {[ANL_E_MEMBER] = ".",          [ANL_E_CALL] = "call",     [ANL_E_LIST] = "list",
+                           [ANL_E_SLICE] = "slice",       [ANL_E_STEP] = "step",     [ANL_E_MAPPING] = "mapping",
+                           [ANL_E_PIPELINE] = "pipeline", [ANL_E_REPEAT] = "repeat", [ANL_E_ERROR] = "error"};
     snprintf(out, size, "(%s", e->kind == ANL_E_OPERATOR ? e->name : kinds[e->kind]);
     for (int i = 0; i < e->item_count; i++) {
         if (!e->items[i])
@@ -318,8 +319,8 @@ START_TEST(test_expression_errors)
     ck_assert_int_eq(anl_diagnostics_count(diagnostics), 1);
     const anl_diagnostic *d = anl_diagnostics_get(diagnostics, 0);
     ck_assert_int_eq(d->code, expression_errors[_i].code);
-    ck_assert_msg(d->span.column == expression_errors[_i].column && d->span.length == expression_errors[_i].length, "%s: column %d length %d",
-                  expression_errors[_i].text, d->span.column, d->span.length);
+    ck_assert_msg(d->span.column == expression_errors[_i].column && d->span.length == expression_errors[_i].length,
+                  "%s: column %d length %d", expression_errors[_i].text, d->span.column, d->span.length);
     if (expression_errors[_i].suggestion) {
         ck_assert_ptr_nonnull(d->suggestion);
         ck_assert_msg(strstr(d->suggestion, expression_errors[_i].suggestion) != NULL, "%s", d->suggestion);
@@ -331,8 +332,9 @@ END_TEST
 
 START_TEST(test_expression_depth)
 {
-    static const char *const parts[][3] = {{"(", "1", ")"}, {"[", "", "]"}, {"f(", "", ")"}, {"-", "x", ""}, {"not ", "x", ""}, {"2 ** ", "x", ""},
-                                           {"x[y=", "0", "]"}, {"", "x", ".y"}, {"", "1", " + 1"}, {"", "x", "[y=0]"}};
+    static const char *const parts[][3] = {{"(", "1", ")"},   {"[", "", "]"},     {"f(", "", ")"},    {"-", "x", ""},
+                                           {"not ", "x", ""}, {"2 ** ", "x", ""}, {"x[y=", "0", "]"}, {"", "x", ".y"},
+                                           {"", "1", " + 1"}, {"", "x", "[y=0]"}};
     for (size_t k = 0; k < ANL_COUNT(parts); k++)
         for (int deep = 0; deep < 2; deep++) {
             int times = deep ? 20000 : 90;
@@ -423,21 +425,26 @@ START_TEST(test_pipelines)
         {"[image, head]", "(pipeline image (step head))"},
         {"\n    - concat([a, b], axis=view)\n    - head\n    - normalize: {over: feature}\n",
          "(pipeline (call concat (list a b) axis=view) (step head) (step normalize over=feature))"},
-        {"\n    - image\n    - random_intensity(gain=[0.8, 1.2])\n", "(pipeline image (step random_intensity gain=(list 0.8 1.2)))"},
-        {"\n    - image\n    - random_intensity: {gain: [0.8, 1.2]}\n", "(pipeline image (step random_intensity gain=(list 0.8 1.2)))"},
+        {"\n    - image\n    - random_intensity(gain=[0.8, 1.2])\n",
+         "(pipeline image (step random_intensity gain=(list 0.8 1.2)))"},
+        {"\n    - image\n    - random_intensity: {gain: [0.8, 1.2]}\n",
+         "(pipeline image (step random_intensity gain=(list 0.8 1.2)))"},
         {"\n    - image\n    - maximum(_, 0)\n", "(pipeline image (call maximum _ 0))"},
         {"\n    - image\n    - _ + 1\n    - -_\n", "(pipeline image (add _ 1) (negate _))"},
         {"\n    - image\n    - conv: {channels: _.channel * 2, as: conv1}\n",
          "(pipeline image (step conv channels=(multiply (. _ channel) 2) as=conv1))"},
         {"\n    - conv:\n    - relu: {}\n", "(pipeline (step conv) (step relu))"},
-        {"\n    - image\n    - conv: {as: layer1.0}\n    - conv: {as: 0}\n", "(pipeline image (step conv as='layer1.0') (step conv as='0'))"},
-        {"\n    - image\n    - conv: {as: \"\"}\n    - conv: {as: \"0\"}\n", "(pipeline image (step conv as='') (step conv as='0'))"},
+        {"\n    - image\n    - conv: {as: layer1.0}\n    - conv: {as: 0}\n",
+         "(pipeline image (step conv as='layer1.0') (step conv as='0'))"},
+        {"\n    - image\n    - conv: {as: \"\"}\n    - conv: {as: \"0\"}\n",
+         "(pipeline image (step conv as='') (step conv as='0'))"},
         {"\n    - image\n    - split: {axis: y, into: {a: 2, b: n // 2}}\n",
          "(pipeline image (step split axis=y into=(mapping a=2 b=(floor_divide n 2))))"},
         {"\n    - image\n    - f: {list: [{a: 2}, 3, {}]}\n", "(pipeline image (step f list=(list (mapping a=2) 3 (mapping))))"},
         {"\n    - x\n    - repeat: {times: n - 1, as: i, from: 1, steps: [block, _ + i]}\n",
          "(pipeline x (repeat (subtract n 1) (pipeline (step block) (add _ i)) 1 i))"},
-        {"\n    - x\n    - repeat:\n        times: 2\n        steps:\n          - block(3)\n          - repeat: {times: 3, steps: [relu]}\n",
+        {"\n    - x\n    - repeat:\n        times: 2\n        steps:\n          - block(3)\n          - repeat: {times: 3, "
+         "steps: [relu]}\n",
          "(pipeline x (repeat 2 (pipeline (step block 3) (repeat 3 (pipeline (step relu))))))"},
         {"\n    - x\n    - encoder.stem\n    - _.image\n", "(pipeline x (step (. encoder stem)) (. _ image))"},
     };
@@ -555,19 +562,20 @@ END_TEST
 START_TEST(test_function)
 {
     make_folder();
-    anl_recipe *r = read_expecting("anlage: 1\n"
-                                   "functions:\n"
-                                   "  f:\n"
-                                   "    doc: \"Of everything: a bit\"\n"
-                                   "    inputs: {x: [channel, ~space, ...rest], y: []}\n"
-                                   "    params: {channels: int, stride: 1, over: axis, name: \"a b\"}\n"
-                                   "    weights:\n"
-                                   "      w: {axes: {channel: x.channel, ~space: 3}, init: 0, kind: matrix, project: normalize(w)}\n"
-                                   "    state:\n"
-                                   "      s: {like: w, init: 0, update: s + 1, calls: mean}\n"
-                                   "    nodes: {a: x + 1}\n"
-                                   "    returns: {first: a, second: x}\n",
-                                   "");
+    anl_recipe *r =
+        read_expecting("anlage: 1\n"
+                       "functions:\n"
+                       "  f:\n"
+                       "    doc: \"Of everything: a bit\"\n"
+                       "    inputs: {x: [channel, ~space, ...rest], y: []}\n"
+                       "    params: {channels: int, stride: 1, over: axis, name: \"a b\"}\n"
+                       "    weights:\n"
+                       "      w: {axes: {channel: x.channel, ~space: 3}, init: 0, kind: matrix, project: normalize(w)}\n"
+                       "    state:\n"
+                       "      s: {like: w, init: 0, update: s + 1, calls: mean}\n"
+                       "    nodes: {a: x + 1}\n"
+                       "    returns: {first: a, second: x}\n",
+                       "");
     ck_assert(r->library);
     const anl_function *f = anl_recipe_function(r, "f");
     ck_assert_ptr_nonnull(f);
@@ -678,7 +686,8 @@ START_TEST(test_import_overrides)
     ck_assert_str_eq(r->losses[0].value->name, "b");
     ck_assert(r->checkpoint_every->number == 1 && r->checkpoint_keep->number == 2);
     anl_recipe_free(&r);
-    r = read_expecting("anlage: 1\nimport: base.yaml\nparams: {batch: 200, size: true, on: 3}\n", "3:28 A0301\n3:38 A0301\n3:17 A0302");
+    r = read_expecting("anlage: 1\nimport: base.yaml\nparams: {batch: 200, size: true, on: 3}\n",
+                       "3:28 A0301\n3:38 A0301\n3:17 A0302");
     anl_recipe_free(&r);
     remove_folder();
 }
@@ -738,7 +747,8 @@ START_TEST(test_overrides)
     anl_status status = anl_recipe_read(file_path("spec.yaml"), set, strcmp(set[0].name, "given") ? 2 : 1, NULL, diagnostics, &r);
     ck_assert_int_eq(status, fails ? ANL_ERROR_SPEC : ANL_OK);
     ck_assert_ptr_nonnull(r);
-    ck_assert_msg(!strcmp(summary(diagnostics), overrides[_i].expected), "%s=%s: %s", set[0].name, set[0].value, summary(diagnostics));
+    ck_assert_msg(!strcmp(summary(diagnostics), overrides[_i].expected), "%s=%s: %s", set[0].name, set[0].value,
+                  summary(diagnostics));
     if (fails) {
         ck_assert_str_eq(anl_diagnostics_get(diagnostics, 0)->span.file, "--set");
     } else {
@@ -865,7 +875,8 @@ START_TEST(test_rejected)
 }
 END_TEST
 
-static const char *const corpora[] = {"tests/specs/accepted", "tests/specs/parts", "specs/lib", "specs/pretrain", "specs/finetune", "specs/hybrid"};
+static const char *const corpora[] = {"tests/specs/accepted", "tests/specs/parts", "specs/lib",
+                                      "specs/pretrain",       "specs/finetune",    "specs/hybrid"};
 
 START_TEST(test_accepted_round_trip)
 {
@@ -912,7 +923,8 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* Bytes changed, removed, doubled, moved: whatever comes of it, reading ends with diagnostics or with a recipe that prints and reads again. */
+/* Bytes changed, removed, doubled, moved: whatever comes of it, reading ends with diagnostics or with a recipe that prints and
+ * reads again. */
 START_TEST(test_mutations)
 {
     static const char spice[] = "{}[]()&*!|>'\"%@`,:#?-=~._ \t\n\\/<+0azT\xc3\xff";

@@ -1,0 +1,130 @@
+/* Keys of mappings: what a mapping may hold, and plain texts and words behind its keys.
+ * In: syntax. Out: the values of known keys; diagnostics of unknown, empty and missing ones and of wrong kinds.
+ * Every section and declaration is read through here, so that no key is ever passed over in silence. */
+#include <string.h>
+
+#include <anlage/diagnostic_codes.h>
+
+#include "spec/reader.h"
+
+static const char *kind_name(const anl_syntax *s)
+{
+    return s->kind == ANL_Y_LIST      ? "a list"
+           : s->kind == ANL_Y_MAPPING ? "a mapping"
+           : anl_syntax_null(s)       ? "nothing"
+                                      : "a single value";
+}
+
+void anl_reader_wrong_kind(reader *r, const anl_syntax *s, anl_span where, const char *expected, const char *remedy)
+{
+    if (s->broken)
+        return;
+    anl_span span = anl_syntax_null(s) ? where : s->span;
+    anl_diagnostic *d =
+        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, span, "expected %s here, found %s", expected, kind_name(s));
+    if (remedy)
+        anl_diagnostic_suggest(r->diagnostics, d, "%s", remedy);
+}
+
+bool anl_reader_check_name(reader *r, const char *what, const char *name, anl_span span)
+{
+    if (anl_name_valid(name))
+        return true;
+    anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_expression_syntax, span, "`%s` cannot be the name of %s", name, what);
+    anl_diagnostic_note(
+        r->diagnostics, d,
+        "a name is made of letters, digits and `_`, begins with no digit, and is not `and`, `or`, `not`, `true` or `false`");
+    return false;
+}
+
+static void unknown_key(reader *r, const anl_pair *pair, const char *what, const key *keys, int count)
+{
+    const char *names[40];
+    anl_text all = {0};
+    for (int i = 0; i < count; i++) {
+        names[i] = keys[i].name;
+        anl_text_printf(&all, "%s`%s`", i ? ", " : "", keys[i].name);
+    }
+    anl_diagnostic *d =
+        anl_diagnose(r->diagnostics, ANL_A_unknown_key, pair->key_span, "unknown key `%s` in %s", pair->key, what);
+    anl_diagnostic_note(r->diagnostics, d, "known keys: %s", all.data);
+    const char *near = anl_nearest(pair->key, names, count);
+    if (near)
+        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
+    anl_text_free(&all);
+}
+
+/* Fills keys from a mapping; unknown, empty and missing ones are reported. */
+bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char *what, key *keys, int count)
+{
+    if (s->kind != ANL_Y_MAPPING) {
+        anl_reader_wrong_kind(r, s, where, "a mapping", NULL);
+        return false;
+    }
+    bool broken = s->broken;
+    for (int i = 0; i < s->count; i++) {
+        const anl_pair *pair = &s->pairs[i];
+        int k = 0;
+        while (k < count && strcmp(keys[k].name, pair->key))
+            k++;
+        if (k == count) {
+            unknown_key(r, pair, what, keys, count);
+            continue;
+        }
+        keys[k].span = pair->key_span;
+        if (anl_syntax_null(pair->value)) {
+            anl_diagnose(r->diagnostics, ANL_A_missing_key, pair->key_span, "`%s:` of %s is empty", pair->key, what);
+            keys[k].required = false;
+            continue;
+        }
+        if (pair->value->kind == ANL_Y_SCALAR && pair->value->broken) {
+            broken = true;
+            keys[k].required = false;
+        }
+        keys[k].value = pair->value;
+    }
+    for (int k = 0; k < count; k++)
+        if (keys[k].required && !keys[k].value && !broken)
+            anl_diagnose(r->diagnostics, ANL_A_missing_key, where, "%s needs `%s:`", what, keys[k].name);
+    return true;
+}
+
+/* A plain text: doc, title, unit. NULL where there is none. */
+const char *anl_reader_text(reader *r, const key *k)
+{
+    if (!k->value)
+        return NULL;
+    if (k->value->kind != ANL_Y_SCALAR) {
+        anl_reader_wrong_kind(r, k->value, k->span, "a text", NULL);
+        return NULL;
+    }
+    return k->value->broken ? NULL : k->value->text;
+}
+
+/* A word out of a few. */
+const char *anl_reader_word(reader *r, const key *k, const char *const *words, int count)
+{
+    const char *text = anl_reader_text(r, k);
+    if (!text)
+        return NULL;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(text, words[i]))
+            return words[i];
+    anl_text all = {0};
+    for (int i = 0; i < count; i++)
+        anl_text_printf(&all, "%s`%s`", !i ? "" : i + 1 == count ? " or " : ", ", words[i]);
+    anl_diagnostic *d =
+        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`%s:` is %s, not `%s`", k->name, all.data, text);
+    const char *near = anl_nearest(text, words, count);
+    if (near)
+        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
+    anl_text_free(&all);
+    return NULL;
+}
+
+bool anl_reader_truth(reader *r, const key *k)
+{
+    const char *const words[] = {"true", "false"};
+    const char *word = anl_reader_word(r, k, words, 2);
+    return word && word[0] == 't';
+}
