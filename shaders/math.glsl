@@ -118,12 +118,18 @@ F a_sin_quadrant(F r, I quadrant)
     return mix(v, -v, NE(quadrant & 2, I(0)));
 }
 
-// pi/2 in parts of few bits, so that n * part is exact for |n| < 2^13 and the difference loses nothing.
+// x - n pi/2. pi/2 comes in parts of few bits and n in two halves, so that every product and difference but the last is exact
+// for |n| < 2^26.
 F a_reduce(F x, F n)
 {
-    F r = x - n * 1.5703125;
-    r = r - n * 4.8351287841796875e-4;
-    r = r - n * 3.13855707645416259765625e-7;
+    F high = trunc(n * (1.0 / 4096.0)) * 4096.0;
+    F low = n - high;
+    F r = x - high * 1.5703125;
+    r = r - low * 1.5703125;
+    r = r - high * 4.8351287841796875e-4;
+    r = r - low * 4.8351287841796875e-4;
+    r = r - high * 3.13855707645416259765625e-7;
+    r = r - low * 3.13855707645416259765625e-7;
     return r - n * 6.0771005065061922e-11;
 }
 

@@ -558,7 +558,7 @@ static int product_axes(const product *p, vk_axis *axes)
     return count;
 }
 
-/* Partial sums: enough tiles to fill the device, and no sum of more than 8192 terms in one run (rounding). */
+/* Partial sums: enough tiles to fill the device, and no sum of more than 2048 terms in one run (rounding). */
 static int64_t contract_splits(const vk_device *device, const product *p, int64_t tiles, int64_t wanted)
 {
     int64_t splits = 1;
@@ -567,8 +567,8 @@ static int64_t contract_splits(const vk_device *device, const product *p, int64_
         if (splits > p->k / 256)
             splits = p->k / 256;
     }
-    if (splits < ceil_div(p->k, 8192))
-        splits = ceil_div(p->k, 8192);
+    if (splits < ceil_div(p->k, 2048))
+        splits = ceil_div(p->k, 2048);
     int64_t bytes = p->batch_size * p->m * p->n * 4, limit = (int64_t)64 << 20;
     if (limit > device->base.info.limits.storage_range)
         limit = device->base.info.limits.storage_range;

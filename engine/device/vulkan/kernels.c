@@ -111,6 +111,15 @@ static anl_accumulator working(const anl_kernel *kernel, const anl_accumulator *
     return copy;
 }
 
+/* Is anything but sums accumulated? */
+static bool needs_joins(const anl_accumulator *list, int count)
+{
+    for (int j = 0; j < count; j++)
+        if (list[j].combine != ANL_SUM)
+            return true;
+    return false;
+}
+
 /* Joins the partial result b into a. */
 static void write_join(vk_writer *w, anl_text *out, const anl_accumulator *a, int j, const char *left, const char *right)
 {
@@ -188,7 +197,7 @@ static void lower_joins(vk_device *device, const anl_program *program, const anl
         vk_pass *pass = vk_pass_add(arena, out);
         vk_writer w;
         vk_writer_begin(&w, device, program, kernel, arena, pass);
-        w.uses_reduce = true;
+        w.uses_reduce = needs_joins(list, list_count);
         pass->phase = phase++;
         int scratch = vk_bind(&w, VK_BIND_SCRATCH, -1, !final);
         int local = vk_pass_local(device, points * outputs);
@@ -290,7 +299,7 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
         kept_score = -1;
     bool along_kept = kept_score > 0 && kept_score >= reduced_score, along_reduced = !along_kept && reduced_score > 0;
     vk_set_vector(&w, along_kept ? last_kept : along_reduced ? last_reduced : -1);
-    w.uses_reduce = true;
+    w.uses_reduce = needs_joins(kernel->accumulators, kernel->accumulator_count);
     bool vec = along_kept || along_reduced;
     int64_t points = axes_size(axes, kept_count) / (along_kept ? 4 : 1);
     int64_t reduced = axes_size(axes + kept_count, count - kept_count) / (along_reduced ? 4 : 1);
