@@ -573,12 +573,45 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
     return result;
 }
 
+static const anl_expression *positional(const anl_expression *e, int index)
+{
+    for (int i = 0; i < e->argument_count; i++)
+        if (!e->arguments[i].name && index-- == 0)
+            return e->arguments[i].value;
+    return NULL;
+}
+
+static bool argument_shape(tracer *t, const anl_expression *e, const char *name, int values)
+{
+    int count = 0;
+    for (int i = 0; i < e->argument_count; i++) {
+        if (!e->arguments[i].name) {
+            count++;
+        } else {
+            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].name_span, "`%s` has no argument `%s`", name, e->arguments[i].name);
+            return false;
+        }
+    }
+    if (count != values) {
+        anl_diagnose(t->diagnostics, count < values ? ANL_A_missing_argument : ANL_A_unknown_argument, e->span, "`%s` takes %d argument%s, and here are %d", name, values,
+                     values == 1 ? "" : "s", count);
+        return false;
+    }
+    return true;
+}
+
 /* A call with arguments but without (all) inputs, as in modules and optimizer rules: `encoder: name(width=32)`. */
 callable *bind_partly(tracer *t, place *p, const anl_expression *e)
 {
     if (!e || e->kind == ANL_E_ERROR)
         return NULL;
     const anl_expression *name = (e->kind == ANL_E_CALL || e->kind == ANL_E_STEP) ? e->items[0] : e;
+    if (name != e && is_name(name, "if")) { /* a choice by a param, such as the kind of network */
+        bool truth;
+        if (!argument_shape(t, e, "if", 3) || !static_bool(t, p, positional(e, 0), "the condition of `if`", &truth))
+            return NULL;
+        return bind_partly(t, p, positional(e, truth ? 1 : 2));
+    }
     if (name->kind != ANL_E_NAME) {
         anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the name of a function is needed here, with its params: name(param=value)");
         return NULL;
@@ -1031,33 +1064,6 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
 }
 
 /* ---- forms of the tracer itself ---- */
-static const anl_expression *positional(const anl_expression *e, int index)
-{
-    for (int i = 0; i < e->argument_count; i++)
-        if (!e->arguments[i].name && index-- == 0)
-            return e->arguments[i].value;
-    return NULL;
-}
-
-static bool argument_shape(tracer *t, const anl_expression *e, const char *name, int values)
-{
-    int count = 0;
-    for (int i = 0; i < e->argument_count; i++) {
-        if (!e->arguments[i].name) {
-            count++;
-        } else {
-            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].name_span, "`%s` has no argument `%s`", name, e->arguments[i].name);
-            return false;
-        }
-    }
-    if (count != values) {
-        anl_diagnose(t->diagnostics, count < values ? ANL_A_missing_argument : ANL_A_unknown_argument, e->span, "`%s` takes %d argument%s, and here are %d", name, values,
-                     values == 1 ? "" : "s", count);
-        return false;
-    }
-    return true;
-}
-
 static anl_value form_if(tracer *t, place *p, const anl_expression *e, want w)
 {
     if (!argument_shape(t, e, "if", 3))

@@ -492,6 +492,11 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
         return value_node_of(anl_g_binary(t->graph, ANL_S_DIV, anl_g_step(t->graph, 0), anl_g_step(t->graph, 1)), e->span);
     if (!strcmp(e->name, "length"))
         return value_node_of(anl_g_step(t->graph, 2), e->span);
+    if (w == WANT_WORD) {
+        anl_value v = {.kind = ANL_V_TEXT, .span = e->span};
+        v.text = e->name;
+        return v;
+    }
     const anl_function *f = anl_recipe_function(t->recipe, e->name);
     const anl_builtin *b = f ? NULL : anl_builtin_find(e->name);
     if (f || b) {
@@ -502,11 +507,6 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
         c->span = e->span;
         anl_value v = {.kind = ANL_V_FUNCTION, .span = e->span};
         v.function = c;
-        return v;
-    }
-    if (w == WANT_WORD) {
-        anl_value v = {.kind = ANL_V_TEXT, .span = e->span};
-        v.text = e->name;
         return v;
     }
     anl_diagnostic *d = NULL;
