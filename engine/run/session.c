@@ -8,7 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "run/library.h"
+#include "base/folders.h"
+#include "run/overrides.h"
 
 double anl_seconds(void)
 {
@@ -36,7 +37,7 @@ anl_status anl_session_open(const anl_run_source *source, anl_diagnostics *diagn
     anl_override *overrides = NULL;
     anl_status status = anl_overrides_parse(arena, source->overrides, source->override_count, diagnostics, &overrides);
     if (!status)
-        status = anl_recipe_read(source->spec, overrides, source->override_count, anl_library_folder(arena), diagnostics, &s->recipe);
+        status = anl_recipe_read(source->spec, overrides, source->override_count, anl_folder_specs(arena), diagnostics, &s->recipe);
     if (!status)
         status = anl_trace_static(s->recipe, arena, diagnostics, &s->facts);
     if (status) {

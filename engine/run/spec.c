@@ -9,7 +9,8 @@
 
 #include <anlage/diagnostic_codes.h>
 
-#include "run/library.h"
+#include "base/folders.h"
+#include "run/overrides.h"
 #include "spec/recipe.h"
 #include "trace/trace.h"
 
@@ -30,7 +31,7 @@ anl_status anl_spec_load(const char *path, const char *const *overrides, int cou
         count = 0;
     int before = anl_diagnostics_count(diagnostics);
     anl_recipe *recipe = NULL;
-    anl_status status = anl_recipe_read(path, parsed, count, anl_library_folder(arena), diagnostics, &recipe);
+    anl_status status = anl_recipe_read(path, parsed, count, anl_folder_specs(arena), diagnostics, &recipe);
     if (!recipe) {
         anl_arena_free(&arena);
         return status;

@@ -201,8 +201,8 @@ static anl_status cut_metrics(trainer *t, int64_t step)
     return ANL_OK;
 }
 
-/* The run folder: made, or checked to be this recipe's. */
-static anl_status open_folder(trainer *t)
+/* The run folder: checked to be free or this recipe's before the work begins; made once the recipe is known to run. */
+static anl_status open_folder(trainer *t, bool make)
 {
     anl_session *s = t->session;
     const char *out = t->options->out;
@@ -228,7 +228,7 @@ static anl_status open_folder(trainer *t)
             status = ANL_ERROR_SPEC;
         }
     }
-    if (!status && !exists) {
+    if (!status && !exists && make) {
         status = anl_folder_make(anl_arena_printf(s->arena, "%s/checkpoints", out));
         if (!status)
             status = anl_file_write_atomic(spec_path, text.data, text.length);
@@ -379,7 +379,7 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
     trainer t = {.options = options, .diagnostics = diagnostics, .started = anl_seconds(), .last_loss = NAN};
     anl_status status = anl_session_open(&options->source, diagnostics, &t.session);
     if (!status)
-        status = open_folder(&t);
+        status = open_folder(&t, false);
     if (!status)
         status = anl_session_dataset(t.session, 0, diagnostics, &t.data);
     if (!status) {
@@ -398,6 +398,8 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
     }
     if (!status)
         status = start_state(&t);
+    if (!status)
+        status = open_folder(&t, true);
     if (!status && options->resume)
         status = cut_metrics(&t, t.step);
     if (!status) {

@@ -1,25 +1,9 @@
-/* Where the stock library of specs lies, and overrides as the command line writes them.
- * In: environment, build configuration, "name=value" texts. Out: a folder; parsed overrides. */
-#include "run/library.h"
+/* Overrides as the command line writes them.
+ * In: "name=value" texts. Out: parsed overrides.
+ * A text that is not of that form is a diagnostic. */
+#include "run/overrides.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#ifndef ANL_SPECS_SOURCE
-#define ANL_SPECS_SOURCE "specs"
-#endif
-#ifndef ANL_SPECS_INSTALLED
-#define ANL_SPECS_INSTALLED "/usr/local/share/anlage/specs"
-#endif
-
-const char *anl_library_folder(anl_arena *arena)
-{
-    const char *given = getenv("ANLAGE_SPECS");
-    if (given && *given)
-        return anl_arena_text(arena, given);
-    return access(ANL_SPECS_SOURCE "/lib", R_OK) == 0 ? ANL_SPECS_SOURCE : ANL_SPECS_INSTALLED;
-}
 
 anl_status anl_overrides_parse(anl_arena *arena, const char *const *texts, int count, anl_diagnostics *diagnostics, anl_override **out)
 {
