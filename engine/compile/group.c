@@ -6,10 +6,13 @@
 
 #include "compile/work.h"
 
-enum { READERS = 6, ARGS = ANL_MAX_ARGS - 1, WEIGHT_LIMIT = 1500, DISTANCE = 600, GROUPS_LIMIT = 16384 };
+enum { READERS = 6, ARGS = ANL_MAX_ARGS - 1, WEIGHT_LIMIT = 1500, DISTANCE = 600, GROUPS_LIMIT = 16384, SMALL = 16384 };
+
+enum { BUCKETS = 256, RECENT = 4 };
 
 typedef struct grouping {
     anl_work *w;
+    int32_t recent[BUCKETS][RECENT]; /* latest MAP groups by domain; -1 */
     uint64_t *ancestors; /* [groups][words]; NULL: nothing merges */
     int words;
     int32_t (*readers)[READERS]; /* by node: the latest groups that read it */
@@ -84,14 +87,49 @@ static bool overlaps(anl_work *w, int32_t a, int32_t b)
     return p->space == q->space && p->offset < q->offset + q->bytes && q->offset < p->offset + p->bytes;
 }
 
+static int64_t points_of(const anl_axis *axes, int rank)
+{
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= axes[i].size;
+    return count;
+}
+
+/* Joining computes a value earlier than it is needed and so keeps it longer: that must be little memory, or soon. */
+static bool near_enough(const anl_group *to, const anl_root *r)
+{
+    int64_t kept = points_of(to->kept, to->kept_rank);
+    return r->update || r->node->id - to->order <= DISTANCE || kept <= SMALL ||
+           (to->kind == ANL_KERNEL_REDUCE && points_of(to->reduced, to->reduced_rank) >= 4);
+}
+
+/* An arg max over several axes counts in their order: only where the group has the same. */
+static bool same_reduced_order(const anl_group *to, const anl_root *r)
+{
+    int at = 0;
+    const anl_node *x = r->node->inputs[0];
+    for (int i = 0; i < r->node->attrs.over_count; i++) {
+        int32_t axis = r->node->attrs.over[i];
+        if (anl_node_size(x, axis) == 1)
+            continue;
+        while (at < to->reduced_rank && to->reduced[at].size == 1)
+            at++;
+        if (at == to->reduced_rank || to->reduced[at++].id != axis)
+            return false;
+    }
+    return true;
+}
+
 static bool may_join(grouping *g, const anl_root *r, anl_kernel_kind kind, int32_t k)
 {
     anl_work *w = g->w;
     anl_group *to = &w->groups[k];
     if (to->no_join || to->has_fill || to->root_count >= 8)
         return false;
-    if (!r->update && r->node->id - to->order > DISTANCE)
+    if (!near_enough(to, r) || (kind == ANL_KERNEL_REDUCE && r->node->op == ANL_OP_ARGMAX && !same_reduced_order(to, r)))
         return false;
+    if (to->kind == ANL_KERNEL_CONTRACT && !(r->update && r->leaf_count == 1 && w->info[r->leaf[0]].kernel == k))
+        return false; /* no more than writing the result to a state as well */
     if (to->weight + w->info[r->node->id].weight > WEIGHT_LIMIT)
         return false;
     int extra = 0;
@@ -229,7 +267,6 @@ static int32_t new_group(grouping *g, const anl_root *r, anl_kernel_kind kind, u
             else if (r->node->op != ANL_OP_ARGMAX)
                 k.reduced[k.reduced_rank++] = x->axes[i];
         }
-        k.no_join = r->node->op == ANL_OP_ARGMAX && r->node->attrs.over_count > 1;
     }
     k.has_fill = r->fill;
     ANL_PUSH(w->arena, w->groups, w->group_count, w->group_capacity, k);
@@ -239,6 +276,7 @@ static int32_t new_group(grouping *g, const anl_root *r, anl_kernel_kind kind, u
 void anl_work_group(anl_work *w)
 {
     grouping g = {.w = w};
+    memset(g.recent, -1, sizeof g.recent);
     g.readers = (int32_t(*)[READERS])anl_arena_alloc(w->arena, sizeof(int32_t[READERS]) * (size_t)(w->node_count + 1));
     g.reader_count = ANL_NEW_ARRAY(w->arena, uint8_t, w->node_count + 1);
     g.state_readers = ANL_NEW_ARRAY(w->arena, int32_t *, w->node_count + 1);
@@ -281,7 +319,7 @@ void anl_work_group(anl_work *w)
         if (g.ancestors && !contract && !r->fill) {
             for (int l = r->leaf_count - 1; l >= 0 && into < 0; l--) { /* a producer */
                 int32_t k = w->info[r->leaf[l]].kernel;
-                if (k < 0 || kind == ANL_KERNEL_REDUCE || w->groups[k].kind == ANL_KERNEL_CONTRACT)
+                if (k < 0 || kind == ANL_KERNEL_REDUCE)
                     continue;
                 if (set_hash(w->groups[k].kept, w->groups[k].kept_rank, 0) == kept && may_join(&g, r, kind, k))
                     into = k;
@@ -292,10 +330,22 @@ void anl_work_group(anl_work *w)
                     if (w->groups[k].kind == kind && w->groups[k].domain == (kept ^ full * 0x9E3779B97F4A7C15ull) && may_join(&g, r, kind, k))
                         into = k;
                 }
+            /* small kernels cost their launch: any earlier one over the same points */
+            if (into < 0 && kind == ANL_KERNEL_MAP && !r->update && points_of(r->axes, r->rank) <= SMALL)
+                for (int s = 0; s < RECENT && into < 0; s++) {
+                    int32_t k = g.recent[(unsigned)(kept >> 3) % BUCKETS][s];
+                    if (k >= 0 && w->groups[k].domain == kept && w->groups[k].kind == ANL_KERNEL_MAP && may_join(&g, r, kind, k))
+                        into = k;
+                }
         }
         if (into < 0) {
             into = new_group(&g, r, kind, kept, full);
             w->groups[into].contract = contract;
+            if (kind == ANL_KERNEL_MAP) {
+                int32_t *list = g.recent[(unsigned)(kept >> 3) % BUCKETS];
+                memmove(list + 1, list, sizeof(int32_t) * (RECENT - 1));
+                list[0] = into;
+            }
         }
         join(&g, i, into);
     }

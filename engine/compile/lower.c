@@ -617,17 +617,25 @@ static int32_t lower_unwin(lowerer *l, const anl_node *n, const int32_t *at)
     int32_t in[ANL_MAX_AXES];
     term terms[TERMS];
     form f = {.terms = terms, .base = s->padding};
+    int32_t j = at[axis_at(n, n->attrs.axis[1])], o, tap = j, ok;
     add_form(l, &f, at[axis_at(n, s->axis)], 1);
-    add_form(l, &f, at[axis_at(n, n->attrs.axis[1])], -s->dilation);
-    int32_t offset = linear(l, &f);
-    int32_t o = divide(l, offset, s->stride, false);
-    int32_t ok = emit(call, ANL_S_LE, ANL_BOOL, constant(l, ANL_I32, 0), o, -1);
+    if (s->dilation == 1) {
+        /* input position + padding = o * stride + tap: tap = phase + j * stride */
+        int32_t reached = linear(l, &f);
+        o = emit_int(l, ANL_S_SUB, divide(l, reached, s->stride, false), j, -1);
+        tap = emit_int(l, ANL_S_ADD, divide(l, reached, s->stride, true), emit_int(l, ANL_S_MUL, j, constant(l, ANL_I32, s->stride), -1), -1);
+        ok = emit(call, ANL_S_LT, ANL_BOOL, tap, constant(l, ANL_I32, s->tap_size), -1);
+    } else {
+        add_form(l, &f, j, -s->dilation);
+        int32_t offset = linear(l, &f);
+        o = divide(l, offset, s->stride, false);
+        ok = s->stride > 1 ? emit(call, ANL_S_EQ, ANL_BOOL, divide(l, offset, s->stride, true), constant(l, ANL_I32, 0), -1)
+                           : constant(l, ANL_BOOL, 1);
+    }
+    ok = emit(call, ANL_S_AND, ANL_BOOL, ok, emit(call, ANL_S_LE, ANL_BOOL, constant(l, ANL_I32, 0), o, -1), -1);
     ok = emit(call, ANL_S_AND, ANL_BOOL, ok, emit(call, ANL_S_LT, ANL_BOOL, o, constant(l, ANL_I32, s->out_size), -1), -1);
-    if (s->stride > 1)
-        ok = emit(call, ANL_S_AND, ANL_BOOL, ok,
-                  emit(call, ANL_S_EQ, ANL_BOOL, divide(l, offset, s->stride, true), constant(l, ANL_I32, 0), -1), -1);
     for (int i = 0; i < x->rank; i++)
-        in[i] = x->axes[i].id == s->axis ? o : at[axis_at(n, x->axes[i].id)];
+        in[i] = x->axes[i].id == s->axis ? o : x->axes[i].id == n->attrs.axis[1] ? tap : at[axis_at(n, x->axes[i].id)];
     push_guard(call, ok);
     int32_t v = value(call, x, in);
     pop_guard(call);

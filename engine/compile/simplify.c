@@ -546,6 +546,8 @@ static anl_node *unwindows(anl_work *w, const anl_node *p, anl_node *x)
     anl_node n = {.op = (anl_op)ANL_W_UNWIN, .dtype = x->dtype, .rank = x->rank, .input_count = 1, .inputs = &x, .span = p->span, .path = p->path};
     memcpy(n.axes, x->axes, sizeof n.axes);
     n.axes[axis_at(x, s->axis)].size = s->in_size;
+    if (s->dilation == 1) /* of the taps, only every stride-th reaches a given position: a coordinate j stands for tap phase + j * stride */
+        n.axes[axis_at(x, tap)].size = (s->tap_size + s->stride - 1) / s->stride;
     n.attrs.axis[0] = s->axis;
     n.attrs.axis[1] = tap;
     n.attrs.slide[0] = *s;

@@ -538,6 +538,10 @@ void anl_work_decide(anl_work *w)
             continue;
         if (n->op == ANL_OP_CONTRACT && !w->options.no_fusion)
             absorb(w, n);
+        if (n->op == ANL_OP_CONCAT && info->forced) {
+            info->stored = true; /* filled piece by piece: what one piece reads is no matter of the others */
+            continue;
+        }
         mask_from_stored(w, n);
         gather_costs(w, n);
         if (n->op == ANL_OP_CONTRACT) {
@@ -718,7 +722,7 @@ static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count,
     int64_t offset = 0;
     int32_t *pads = NULL;
     int pad_count = 0, pad_capacity = 0;
-    bool rank1 = n->rank == 1, all_narrow = true;
+    bool all_narrow = true;
     int first_copy = *count, aliased_count = 0;
     anl_node **aliased = ANL_NEW_ARRAY(w->arena, anl_node *, n->input_count + 1);
     for (int i = 0; i < n->input_count; i++) {
@@ -746,7 +750,7 @@ static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count,
             if (q->op == ANL_OP_PLACE) {
                 int64_t inner = anl_node_size(q->inputs[0], q->attrs.axis[0]), outer = anl_node_size(q, q->attrs.axis[0]);
                 int64_t stride = to.stride[axis_at(q, q->attrs.axis[0])];
-                if (q->rank != 1 || !rank1 || q->attrs.value != 0) {
+                if (q->rank != 1 || q->attrs.value != 0) {
                     ok = false;
                     break;
                 }
