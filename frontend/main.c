@@ -17,6 +17,8 @@ static const struct command {
     {"eval", "metrics of a trained run, with intervals by patient", anl_cmd_eval},
     {"run", "evaluate named values of a spec on given arrays", anl_cmd_run},
     {"bench", "images per second of a spec's training step", anl_cmd_bench},
+    {"explain", "what a spec compiles to: sizes, costs, memory, kernels", anl_cmd_explain},
+    {"devices", "what a spec can run on here", anl_cmd_devices},
     {"ops", "reference of the language's operations", anl_cmd_ops},
 };
 
