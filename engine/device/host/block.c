@@ -344,6 +344,33 @@ static void int_gather_where(const host_op *op, host_block *block)
     }
 }
 
+static void int_load_rows(const host_op *op, host_block *block)
+{
+    const int32_t *at = block->row_value[op->a], *guard = op->b >= 0 ? block->row_value[op->b] : NULL, *from = block->arg[op->slot];
+    int32_t *restrict d = block->value[op->dst];
+    int32_t otherwise = (int32_t)op->value;
+    int row = (int)op->key, rows = block->n / row;
+    int64_t stride = op->access.stride[0];
+    for (int r = 0; r < rows; r++, d += row) {
+        bool inside = !guard || guard[r];
+        const int32_t *run = from + (inside ? at[r] : 0);
+        for (int i = 0; i < row; i++)
+            d[i] = inside ? run[i * stride] : otherwise;
+    }
+}
+
+static void int_expand(const host_op *op, host_block *block)
+{
+    const int32_t *a = block->row_value[op->dst];
+    int32_t *restrict d = block->value[op->dst];
+    int row = (int)op->key, rows = block->n / row;
+    for (int r = 0; r < rows; r++, d += row) {
+        int32_t value = a[r];
+        for (int i = 0; i < row; i++)
+            d[i] = value;
+    }
+}
+
 static void int_acc(const host_op *op, host_block *block)
 {
     block->value[op->dst] = (int32_t *)block->acc[op->slot][op->component] + (block->p - block->acc_origin);

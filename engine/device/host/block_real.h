@@ -196,6 +196,40 @@ static void NAME(gather_where)(const host_op *op, host_block *block)
     }
 }
 
+static void NAME(load_rows)(const host_op *op, host_block *block)
+{
+    const int32_t *at = block->row_value[op->a], *guard = op->b >= 0 ? block->row_value[op->b] : NULL;
+    const REAL *from = block->arg[op->slot];
+    REAL *restrict d = block->value[op->dst];
+    REAL otherwise = (REAL)op->value;
+    int row = (int)op->key, rows = block->n / row;
+    int64_t stride = op->access.stride[0];
+    for (int r = 0; r < rows; r++, d += row) {
+        if (guard && !guard[r]) {
+            for (int i = 0; i < row; i++)
+                d[i] = otherwise;
+        } else if (stride == 1) {
+            memcpy(d, from + at[r], sizeof(REAL) * (size_t)row);
+        } else {
+            const REAL *run = from + at[r];
+            for (int i = 0; i < row; i++)
+                d[i] = run[i * stride];
+        }
+    }
+}
+
+static void NAME(expand)(const host_op *op, host_block *block)
+{
+    const REAL *a = block->row_value[op->dst];
+    D_OF(REAL);
+    int row = (int)op->key, rows = block->n / row;
+    for (int r = 0; r < rows; r++, d += row) {
+        REAL value = a[r];
+        for (int i = 0; i < row; i++)
+            d[i] = value;
+    }
+}
+
 static void NAME(acc)(const host_op *op, host_block *block)
 {
     block->value[op->dst] = (REAL *)block->acc[op->slot][op->component] + (block->p - block->acc_origin);
@@ -267,6 +301,10 @@ static host_fn *NAME(select)(int op, int dtype, int operand)
         return dtype == ANL_F32 ? NAME(gather) : int_gather;
     case HOST_GATHER_WHERE:
         return dtype == ANL_F32 ? NAME(gather_where) : int_gather_where;
+    case HOST_LOAD_ROWS:
+        return dtype == ANL_F32 ? NAME(load_rows) : int_load_rows;
+    case HOST_EXPAND:
+        return dtype == ANL_F32 ? NAME(expand) : int_expand;
     case HOST_ACC_AFFINE:
         return dtype == ANL_F32 ? NAME(acc_affine) : NULL;
     case ANL_X_SCALAR:

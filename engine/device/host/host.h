@@ -42,6 +42,7 @@ struct host_block {
     int n;     /* points */
     void **value;    /* per instruction: where its block is */
     void **home;     /* per instruction: its own buffer, or NULL */
+    void **row_value, **row_home; /* the same for values computed once a row */
     void *const *arg; /* per kernel argument: first element of the buffer */
     const double *scalars;
     uint64_t step;
@@ -54,16 +55,21 @@ struct host_block {
     int64_t slow_at; /* which stretch of slow values holds */
 };
 
-/* Instructions made ready for a domain cut into blocks. Three rates: hoisted (the same in every block), slow (one value for a stretch of
- * several blocks, evaluated at one point and spread), and the rest. */
+/* Instructions made ready for a domain cut into blocks. Four rates: hoisted (the same in every block), slow (one value for a stretch of
+ * several blocks, evaluated at one point and spread), row (one value for each row of the innermost dim, most often the channels: index arithmetic and
+ * guards), and the rest. */
 typedef struct host_body {
     const anl_kernel *kernel;
     bool f64;
     int64_t total;    /* points */
     int block;        /* largest n */
-    host_op *hoisted, *slow, *ops, *stores;
-    int hoisted_count, slow_count, op_count, store_count;
+    host_op *hoisted, *slow, *rows, *ops, *stores;
+    int hoisted_count, slow_count, row_op_count, op_count, store_count;
     int64_t slow_span;
+    int64_t row;      /* points of a row; 0: none are told apart */
+    int32_t *row_home;
+    int row_slot_count;
+    size_t row_slot_bytes;
     int instr_count;
     int32_t *home;    /* per instruction: slot number or -1 */
     int slot_count;
