@@ -18,7 +18,7 @@ static int written_count;
 
 static const char *file_path(const char *name)
 {
-    static char path[8][512];
+    static char path[8][6400]; /* roomy: gcc reckons with every length that a name might have */
     static int next;
     char *out = path[next++ % 8];
     snprintf(out, sizeof path[0], "%s/%s", folder, name);
@@ -834,7 +834,7 @@ static void list_specs(const char *path, names *out)
 /* What a rejected spec promises: "line:column code" in its first lines, or in a file NAME.expect beside it. */
 static void read_promise(const char *path, char *expected, size_t size, bool *traced)
 {
-    char line[512], sidecar[600];
+    char line[512], sidecar[1100];
     expected[0] = '\0';
     *traced = false;
     snprintf(sidecar, sizeof sidecar, "%s.expect", path);
