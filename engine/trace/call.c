@@ -893,6 +893,28 @@ static void report_unknown_builtin_argument(tracer *t, const anl_builtin *b, con
     }
 }
 
+/* An axis that the value has, but that rides along here: the function must name it in its signature. */
+static bool names_hidden_axis(tracer *t, place *p, const anl_builtin *b, const anl_value *axes, const anl_node *node, anl_span span)
+{
+    const anl_value *items = axes->kind == ANL_V_LIST ? axes->list.items : axes;
+    const int count = axes->kind == ANL_V_LIST ? axes->list.count : axes->kind == ANL_V_AXIS;
+    for (int i = 0; i < count; i++) {
+        if (items[i].kind != ANL_V_AXIS || anl_node_axis(node, items[i].axis) >= 0)
+            continue;
+        for (int k = 0; k < node->rank; k++) {
+            if (axis_root(t, node->axes[k].id) != items[i].axis || axis_visible(t, p->frame, node->axes[k].id) || !p->frame->function)
+                continue;
+            const char *name = anl_graph_axis_name(t->graph, items[i].axis);
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, items[i].span.line ? items[i].span : span,
+                                             "`%s`: axis `%s` rides along here: `%s` sees only the axes of its signature", b->name, name, p->frame->function->name);
+            anl_diagnostic_label(t->diagnostics, d, p->frame->function->span, "`%s` is defined here", p->frame->function->name);
+            anl_diagnostic_suggest(t->diagnostics, d, "add `%s` to the axes of its input, or bind all others by `...rest`", name);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool takes_value(char kind) { return kind == 'v' || kind == 'l'; }
 
 static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const anl_expression *e, const anl_value *piped, anl_span span)
@@ -1026,6 +1048,9 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     }
     if (failed)
         return no_value;
+    for (int i = 0; first && first->kind == ANL_V_NODE && i < b->param_count; i++)
+        if ((!strcmp(b->params[i].name, "over") || !strcmp(b->params[i].name, "axis")) && names_hidden_axis(t, p, b, &arguments[i], first->node, span))
+            return no_value;
     /* in an optimizer rule that runs over a flat arena, a sum over `axes` is one for each weight */
     if (t->group && !strcmp(b->family, "reduction") && first && first->kind == ANL_V_NODE) {
         bool flat = false;

@@ -190,9 +190,19 @@ void plan_groups(tracer *t)
             if (shown++ < 6)
                 anl_text_printf(&list, "%s%s", shown > 1 ? ", " : "", t->plan[k].path);
         }
-        const char *near = anl_nearest(t->recipe->rules[i].weights, names, count);
-        if (near)
+        const char *glob = t->recipe->rules[i].weights, *near = anl_nearest(glob, names, count);
+        if (near) {
             anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+        } else { /* perhaps the module is misspelt */
+            const size_t stem = strcspn(glob, ".*?");
+            const char *modules[256];
+            int module_count = 0;
+            for (int k = 0; k < t->recipe->module_count && module_count < 256; k++)
+                modules[module_count++] = t->recipe->modules[k].name;
+            near = anl_nearest(anl_arena_copy(t->arena, glob, stem), modules, module_count);
+            if (near)
+                anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s%s`?", near, glob + stem);
+        }
         anl_diagnostic_note(t->diagnostics, d, "weights are called: %s%s", list.data ? list.data : "", shown > 6 ? ", …" : "");
         anl_text_free(&list);
     }

@@ -170,4 +170,17 @@ int32_t hide_axis(tracer *t, int32_t axis, const anl_value *avoid, int avoid_cou
     return made.hidden;
 }
 
-const char *axes_of(tracer *t, const anl_node *node) { return anl_axes_text(t->graph, t->arena, node->axes, node->rank); }
+/* Axes for messages: those that can be named, then those that ride along. */
+const char *axes_of(tracer *t, const anl_node *node)
+{
+    anl_axis shown[ANL_MAX_AXES], hidden[ANL_MAX_AXES];
+    int shown_count = 0, hidden_count = 0;
+    for (int i = 0; i < node->rank; i++) {
+        if (t->graph->axis_names[node->axes[i].id].hidden)
+            hidden[hidden_count++] = node->axes[i];
+        else
+            shown[shown_count++] = node->axes[i];
+    }
+    const char *text = anl_axes_text(t->graph, t->arena, shown, shown_count);
+    return hidden_count ? anl_arena_printf(t->arena, "%s (%s rides along)", text, anl_axes_text(t->graph, t->arena, hidden, hidden_count)) : text;
+}
