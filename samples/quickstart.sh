@@ -30,16 +30,16 @@ say "3/5 pretraining without labels"
     --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set batch=64 --set width=16 --set clusters=100 \
     --set epochs="${QUICKSTART_EPOCHS:-12}"
 
-# Few labels: a tenth of the patients keep theirs.
+# Few labels: three in ten patients keep theirs.
 finetune() {
     "$anlage" train specs/finetune/classify.yaml --out "$out/$1" --device "$device" $2 \
         --set shards="$out/shards/train-*.h5" --set valid="$out/shards/valid-*.h5" --set test="$out/shards/test-*.h5" \
-        --set label=lesion --set input=64 --set size=64 --set batch=32 --set width=16 --set labelled=0.1 --set epochs="${QUICKSTART_FINETUNE_EPOCHS:-30}"
+        --set label=lesion --set input=64 --set size=64 --set batch=32 --set width=16 --set labelled=0.3 --set epochs="${QUICKSTART_FINETUNE_EPOCHS:-30}"
     "$anlage" eval "$out/$1/spec.yaml" --checkpoint "$out/$1" --device "$device" --split test --json > "$out/$1.json"
 }
 auc() { sed -n 's/.*"value": \([0-9.]*\).*"low": \([0-9.]*\).*"high": \([0-9.]*\).*/\1 (95 % interval \2 to \3)/p' "$out/$1.json" | head -n 1; }
 
-say "4/5 fine-tuning on a tenth of the labels, from scratch"
+say "4/5 fine-tuning on three tenths of the labels, from scratch"
 finetune scratch ""
 say "5/5 fine-tuning on the same labels, from the pretrained encoder"
 finetune pretrained-tuned "--set pretrained=$out/pretrained"

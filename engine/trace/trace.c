@@ -689,6 +689,8 @@ anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diag
             out->shards[k] = text_of(t, s->shards);
             if (s->label_fraction)
                 static_number(t, s->label_fraction, &out->label_fraction[k]);
+            out->label_by_patient[k] = s->label_by && !strcmp(s->label_by, "patient");
+            out->drop_unlabelled[k] = s->drop_unlabelled;
             if (out->label_fraction[k] < 0 || out->label_fraction[k] > 1)
                 anl_diagnose(diagnostics, ANL_A_out_of_range, s->labels_span, "the fraction of labels lies between 0 and 1");
         }
