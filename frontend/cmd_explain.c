@@ -7,28 +7,29 @@
 
 #include "command.h"
 
-static const char usage[] = "usage: anlage explain SPEC [--set name=value]... [--stage graph|program] [options]\n"
-                            "\n"
-                            "Without --stage: parameters, FLOPs, memory, kernels, and a table by module.\n"
-                            "\n"
-                            "  --set name=value   override a param of the spec\n"
-                            "  --stage graph      the nodes with their axes\n"
-                            "  --stage program    the kernels, one line each: dims (kept ; reduced), buffers, instructions, cost, name;\n"
-                            "                     | is a barrier, > a written buffer\n"
-                            "  --kernel N         with --stage program: also the instructions of kernel N\n"
-                            "  --evaluate         the program of evaluation instead of training\n"
-                            "  --step N           the phase of training that step N belongs to\n"
-                            "  --unfused          every node its own kernel\n"
-                            "  --check            let the program checker judge it\n"
-                            "  --depth N          parts of a path that make a row of the tables (2)\n";
+static const char usage[] =
+    "usage: anlage explain SPEC [--set name=value]... [--stage graph|program] [options]\n"
+    "\n"
+    "Without --stage: parameters, FLOPs, memory, kernels, and a table by module.\n"
+    "\n"
+    "  --set name=value   override a param of the spec\n"
+    "  --stage graph      the nodes with their axes\n"
+    "  --stage program    the kernels, one line each: dims (kept ; reduced), buffers, instructions, cost, name;\n"
+    "                     | is a barrier, > a written buffer\n"
+    "  --kernel N         with --stage program: also the instructions of kernel N\n"
+    "  --evaluate         the program of evaluation instead of training\n"
+    "  --step N           the phase of training that step N belongs to\n"
+    "  --unfused          every node its own kernel\n"
+    "  --check            let the program checker judge it\n"
+    "  --depth N          parts of a path that make a row of the tables (2)\n";
 
 int anl_cmd_explain(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"set", required_argument, 0, 's'},    {"stage", required_argument, 0, 'g'}, {"kernel", required_argument, 0, 'k'},
-        {"evaluate", no_argument, 0, 'e'},     {"step", required_argument, 0, 't'},  {"unfused", no_argument, 0, 'u'},
-        {"check", no_argument, 0, 'c'},        {"depth", required_argument, 0, 'd'}, {"help", no_argument, 0, 'h'},
-        {0}};
+    static const struct option options[] = {{"set", required_argument, 0, 's'},    {"stage", required_argument, 0, 'g'},
+                                            {"kernel", required_argument, 0, 'k'}, {"evaluate", no_argument, 0, 'e'},
+                                            {"step", required_argument, 0, 't'},   {"unfused", no_argument, 0, 'u'},
+                                            {"check", no_argument, 0, 'c'},        {"depth", required_argument, 0, 'd'},
+                                            {"help", no_argument, 0, 'h'},         {0}};
     text_list sets = {0};
     anl_explain_options explain = {.kernel = -1};
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {

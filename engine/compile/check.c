@@ -1,6 +1,6 @@
 /* The second checker: judges a program by itself.
- * In: a program. Out: ANL_OK, or a diagnostic for each fault. It shares no code with the planner: lifetimes, hazards and bounds are found
- * again from what the kernels read and write. */
+ * In: a program. Out: ANL_OK, or a diagnostic for each fault. It shares no code with the planner: lifetimes, hazards and bounds
+ * are found again from what the kernels read and write. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,10 +46,11 @@ static void check_buffers(checker *c)
         if (x->count <= 0 || x->bytes != x->count * element_bytes(c, x->dtype))
             fault(c, -1, "buffer %d (%s): %" PRId64 " elements do not take %" PRId64 " bytes", b, name, x->count, x->bytes);
         if (x->offset < 0 || x->offset + x->bytes > p->space_bytes[x->space])
-            fault(c, -1, "buffer %d (%s) reaches beyond its space: %" PRId64 " + %" PRId64 " > %" PRId64, b, name, x->offset, x->bytes,
-                  p->space_bytes[x->space]);
+            fault(c, -1, "buffer %d (%s) reaches beyond its space: %" PRId64 " + %" PRId64 " > %" PRId64, b, name, x->offset,
+                  x->bytes, p->space_bytes[x->space]);
         if (x->offset % ANL_ALIGNMENT != 0)
-            fault(c, -1, "buffer %d (%s) starts at byte %" PRId64 ", which is no multiple of %d", b, name, x->offset, ANL_ALIGNMENT);
+            fault(c, -1, "buffer %d (%s) starts at byte %" PRId64 ", which is no multiple of %d", b, name, x->offset,
+                  ANL_ALIGNMENT);
         if ((x->space == ANL_SPACE_TABLE) != (x->table != NULL))
             fault(c, -1, "buffer %d (%s): a table has contents and nothing else has", b, name);
     }
@@ -87,12 +88,18 @@ static const struct {
 static bool type_fits(const anl_instr *i, const anl_instr *a, const anl_instr *b, const anl_instr *c)
 {
     switch (scalar_rules[i->op].types) {
-    case 'f': return i->dtype == ANL_F32 && a->dtype == ANL_F32 && (!b || b->dtype == ANL_F32);
-    case 'n': return i->dtype != ANL_BOOL && a->dtype == i->dtype && (!b || b->dtype == i->dtype);
-    case 'c': return i->dtype == ANL_BOOL && a->dtype == b->dtype;
-    case 'b': return i->dtype == ANL_BOOL && a->dtype == ANL_BOOL && (!b || b->dtype == ANL_BOOL);
-    case 'w': return a->dtype == ANL_BOOL && b->dtype == i->dtype && c->dtype == i->dtype;
-    default: return true;
+    case 'f':
+        return i->dtype == ANL_F32 && a->dtype == ANL_F32 && (!b || b->dtype == ANL_F32);
+    case 'n':
+        return i->dtype != ANL_BOOL && a->dtype == i->dtype && (!b || b->dtype == i->dtype);
+    case 'c':
+        return i->dtype == ANL_BOOL && a->dtype == b->dtype;
+    case 'b':
+        return i->dtype == ANL_BOOL && a->dtype == ANL_BOOL && (!b || b->dtype == ANL_BOOL);
+    case 'w':
+        return a->dtype == ANL_BOOL && b->dtype == i->dtype && c->dtype == i->dtype;
+    default:
+        return true;
     }
 }
 
@@ -111,7 +118,8 @@ static bool check_instr(checker *c, int kernel, const anl_kernel *k, int n)
         ok = ok && type_fits(i, &k->instrs[i->a], scalar_rules[i->op].arity > 1 ? &k->instrs[i->b] : NULL,
                              scalar_rules[i->op].arity > 2 ? &k->instrs[i->c] : NULL);
     } else if (i->op == ANL_X_CONST) {
-        ok = ok && (i->dtype != ANL_I32 || (i->value >= INT32_MIN && i->value <= INT32_MAX && i->value == (double)(int32_t)i->value));
+        ok = ok &&
+             (i->dtype != ANL_I32 || (i->value >= INT32_MIN && i->value <= INT32_MAX && i->value == (double)(int32_t)i->value));
     } else if (i->op == ANL_X_DIM) {
         ok = ok && i->dtype == ANL_I32 && i->slot >= 0 && i->slot < dims;
     } else if (i->op == ANL_X_LOAD) {
@@ -125,7 +133,8 @@ static bool check_instr(checker *c, int kernel, const anl_kernel *k, int n)
             ok = ok && tail && i->slot == 0;
         } else {
             ok = ok && k->kind == ANL_KERNEL_REDUCE && tail && i->slot >= 0 && i->slot < k->accumulator_count &&
-                 i->dtype == k->accumulators[i->slot].dtype && (i->a <= 0 || (i->a == 1 && k->accumulators[i->slot].combine == ANL_MOMENTS));
+                 i->dtype == k->accumulators[i->slot].dtype &&
+                 (i->a <= 0 || (i->a == 1 && k->accumulators[i->slot].combine == ANL_MOMENTS));
         }
     } else if (i->op == ANL_X_UNIFORM || i->op == ANL_X_NORMAL) {
         ok = ok && i->dtype == ANL_F32 && OPERAND(i->a, ANL_I32) && (i->b < 0 || OPERAND(i->b, ANL_I32));
@@ -167,7 +176,8 @@ static void intervals_of(const checker *c, const anl_kernel *k, interval *out)
         out[n] = any;
         if (i->dtype != ANL_I32)
             continue;
-        interval a = i->op < ANL_SCALAR_COUNT && i->a >= 0 ? out[i->a] : any, b = i->op < ANL_SCALAR_COUNT && i->b >= 0 ? out[i->b] : any;
+        interval a = i->op < ANL_SCALAR_COUNT && i->a >= 0 ? out[i->a] : any,
+                 b = i->op < ANL_SCALAR_COUNT && i->b >= 0 ? out[i->b] : any;
         interval *r = &out[n];
         switch (i->op) {
         case ANL_X_CONST:
@@ -245,7 +255,8 @@ static void evaluate(const checker *c, const anl_kernel *k, const int32_t *point
         if (i->op == ANL_X_LOAD) {
             const anl_buffer *b = &c->p->buffers[k->args[i->slot].buffer];
             bool read = i->b < 0 || (known[i->b] && value[i->b]);
-            if (b->space == ANL_SPACE_TABLE && b->dtype == ANL_I32 && known[i->a] && read && value[i->a] >= 0 && value[i->a] < b->count) {
+            if (b->space == ANL_SPACE_TABLE && b->dtype == ANL_I32 && known[i->a] && read && value[i->a] >= 0 &&
+                value[i->a] < b->count) {
                 known[n] = true;
                 value[n] = ((const int32_t *)b->table)[value[i->a]];
             } else if (i->b >= 0 && known[i->b] && !value[i->b]) {
@@ -280,31 +291,75 @@ static void evaluate(const checker *c, const anl_kernel *k, const int32_t *point
             continue;
         known[n] = true;
         switch (i->op) {
-        case ANL_S_NEGATE: value[n] = -a; break;
-        case ANL_S_ABS: value[n] = a < 0 ? -a : a; break;
-        case ANL_S_NOT: value[n] = !a; break;
-        case ANL_S_CAST: value[n] = i->dtype == ANL_BOOL ? a != 0 : a; break;
-        case ANL_S_ADD: value[n] = a + b; break;
-        case ANL_S_SUB: value[n] = a - b; break;
-        case ANL_S_MUL: value[n] = a * b; break;
-        case ANL_S_DIV: known[n] = b > 0; value[n] = b > 0 ? a / b : 0; break;
-        case ANL_S_FLOORDIV: known[n] = b > 0; value[n] = b > 0 ? floor_quotient(a, b) : 0; break;
-        case ANL_S_MOD: known[n] = b > 0; value[n] = b > 0 ? a - b * floor_quotient(a, b) : 0; break;
-        case ANL_S_MINIMUM: value[n] = a < b ? a : b; break;
-        case ANL_S_MAXIMUM: value[n] = a > b ? a : b; break;
-        case ANL_S_LT: value[n] = a < b; break;
-        case ANL_S_LE: value[n] = a <= b; break;
-        case ANL_S_EQ: value[n] = a == b; break;
-        case ANL_S_NE: value[n] = a != b; break;
-        case ANL_S_AND: value[n] = a && b; break;
-        case ANL_S_OR: value[n] = a || b; break;
-        default: known[n] = false; break;
+        case ANL_S_NEGATE:
+            value[n] = -a;
+            break;
+        case ANL_S_ABS:
+            value[n] = a < 0 ? -a : a;
+            break;
+        case ANL_S_NOT:
+            value[n] = !a;
+            break;
+        case ANL_S_CAST:
+            value[n] = i->dtype == ANL_BOOL ? a != 0 : a;
+            break;
+        case ANL_S_ADD:
+            value[n] = a + b;
+            break;
+        case ANL_S_SUB:
+            value[n] = a - b;
+            break;
+        case ANL_S_MUL:
+            value[n] = a * b;
+            break;
+        case ANL_S_DIV:
+            known[n] = b > 0;
+            value[n] = b > 0 ? a / b : 0;
+            break;
+        case ANL_S_FLOORDIV:
+            known[n] = b > 0;
+            value[n] = b > 0 ? floor_quotient(a, b) : 0;
+            break;
+        case ANL_S_MOD:
+            known[n] = b > 0;
+            value[n] = b > 0 ? a - b * floor_quotient(a, b) : 0;
+            break;
+        case ANL_S_MINIMUM:
+            value[n] = a < b ? a : b;
+            break;
+        case ANL_S_MAXIMUM:
+            value[n] = a > b ? a : b;
+            break;
+        case ANL_S_LT:
+            value[n] = a < b;
+            break;
+        case ANL_S_LE:
+            value[n] = a <= b;
+            break;
+        case ANL_S_EQ:
+            value[n] = a == b;
+            break;
+        case ANL_S_NE:
+            value[n] = a != b;
+            break;
+        case ANL_S_AND:
+            value[n] = a && b;
+            break;
+        case ANL_S_OR:
+            value[n] = a || b;
+            break;
+        default:
+            known[n] = false;
+            break;
         }
     }
 }
 
 /* Points to try: all of a small domain, else the corners and a spread of others. */
-static int64_t point_count(const anl_kernel *k, int64_t all) { return all <= 2048 ? all : 256 + (1ll << (k->dim_count < 6 ? k->dim_count : 6)); }
+static int64_t point_count(const anl_kernel *k, int64_t all)
+{
+    return all <= 2048 ? all : 256 + (1ll << (k->dim_count < 6 ? k->dim_count : 6));
+}
 
 static void point_at(const anl_kernel *k, int64_t all, int64_t which, uint64_t *seed, int32_t *point)
 {
@@ -363,7 +418,8 @@ static void check_bounds(checker *c, int kernel)
                     continue;
                 const anl_buffer *b = &c->p->buffers[k->args[i->slot].buffer];
                 if (value[i->a] < 0 || value[i->a] >= b->count) {
-                    fault(c, kernel, "reads element %" PRId64 " of %s, which has %" PRId64, value[i->a], b->name ? b->name : "a buffer", b->count);
+                    fault(c, kernel, "reads element %" PRId64 " of %s, which has %" PRId64, value[i->a],
+                          b->name ? b->name : "a buffer", b->count);
                     stop = true;
                 }
             }
@@ -371,7 +427,8 @@ static void check_bounds(checker *c, int kernel)
                 const anl_buffer *b = &c->p->buffers[k->args[k->stores[s].arg].buffer];
                 int32_t n = k->stores[s].index;
                 if (store_open[s] && known[n] && (value[n] < 0 || value[n] >= b->count)) {
-                    fault(c, kernel, "stores element %" PRId64 " of %s, which has %" PRId64, value[n], b->name ? b->name : "a buffer", b->count);
+                    fault(c, kernel, "stores element %" PRId64 " of %s, which has %" PRId64, value[n],
+                          b->name ? b->name : "a buffer", b->count);
                     stop = true;
                 }
             }
@@ -389,7 +446,8 @@ static int by_value(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
-/* Points store to distinct elements: for affine stores each dim steps over all that the smaller ones reach; else small domains are tried. */
+/* Points store to distinct elements: for affine stores each dim steps over all that the smaller ones reach; else small domains
+ * are tried. */
 static void check_distinct(checker *c, int kernel)
 {
     const anl_kernel *k = &c->p->kernels[kernel];
@@ -409,8 +467,9 @@ static void check_distinct(checker *c, int kernel)
             for (int i = 0; i < count; i++) {
                 int64_t step = llabs(coefficient[order[i]]);
                 if (step <= reach) {
-                    fault(c, kernel, "store %d writes an element from two points (dim %d steps by %" PRId64 ", but %" PRId64 " lie within)", s, order[i],
-                          step, reach + 1);
+                    fault(c, kernel,
+                          "store %d writes an element from two points (dim %d steps by %" PRId64 ", but %" PRId64 " lie within)",
+                          s, order[i], step, reach + 1);
                     break;
                 }
                 reach += step * (k->dims[order[i]] - 1);
@@ -422,7 +481,8 @@ static void check_distinct(checker *c, int kernel)
             points = points > 1 << 20 ? points : points * k->dims[d];
         if (points > 65536)
             continue;
-        int64_t *value = anl_malloc(sizeof(int64_t) * (size_t)(k->instr_count + 1)), *seen = anl_malloc(sizeof(int64_t) * (size_t)points), count = 0;
+        int64_t *value = anl_malloc(sizeof(int64_t) * (size_t)(k->instr_count + 1)),
+                *seen = anl_malloc(sizeof(int64_t) * (size_t)points), count = 0;
         bool *known = anl_malloc((size_t)k->instr_count + 1);
         int32_t point[ANL_MAX_DIMS] = {0};
         for (int64_t t = 0; t < points; t++) {
@@ -453,14 +513,16 @@ static void check_reach(checker *c, int kernel, const char *what, int32_t arg, i
 {
     const anl_kernel *k = &c->p->kernels[kernel];
     if (low < 0 || high >= c->p->buffers[k->args[arg].buffer].count)
-        fault(c, kernel, "operand %s reaches elements %" PRId64 " to %" PRId64 " of %" PRId64, what, low, high, c->p->buffers[k->args[arg].buffer].count);
+        fault(c, kernel, "operand %s reaches elements %" PRId64 " to %" PRId64 " of %" PRId64, what, low, high,
+              c->p->buffers[k->args[arg].buffer].count);
 }
 
 static void check_contract(checker *c, int kernel)
 {
     const anl_kernel *k = &c->p->kernels[kernel];
     const anl_contract *t = &k->contract;
-    if (t->a_arg < 0 || t->a_arg >= k->arg_count || t->b_arg < 0 || t->b_arg >= k->arg_count || !k->args[t->a_arg].read || !k->args[t->b_arg].read) {
+    if (t->a_arg < 0 || t->a_arg >= k->arg_count || t->b_arg < 0 || t->b_arg >= k->arg_count || !k->args[t->a_arg].read ||
+        !k->args[t->b_arg].read) {
         fault(c, kernel, "an operand of the contraction is not read");
         return;
     }
@@ -485,7 +547,10 @@ static void check_contract(checker *c, int kernel)
         const anl_contract_dim *list;
         int count;
         bool a, b;
-    } groups[] = {{t->batch, t->batch_count, true, true}, {t->m, t->m_count, true, false}, {t->n, t->n_count, false, true}, {t->k, t->k_count, true, true}};
+    } groups[] = {{t->batch, t->batch_count, true, true},
+                  {t->m, t->m_count, true, false},
+                  {t->n, t->n_count, false, true},
+                  {t->k, t->k_count, true, true}};
     for (int g = 0; g < 4; g++)
         for (int i = 0; i < groups[g].count; i++) {
             const anl_contract_dim *x = &groups[g].list[i];
@@ -514,8 +579,9 @@ static bool check_kernel(checker *c, int kernel)
     const anl_kernel *k = &p->kernels[kernel];
     int before = c->faults;
     if (k->dim_count < 0 || k->dim_count > ANL_MAX_DIMS || k->kept_count < 0 || k->kept_count > k->dim_count ||
-        (k->kind != ANL_KERNEL_REDUCE && k->kept_count != k->dim_count) || k->body_count < 0 || k->body_count > k->instr_count || k->arg_count < 1 ||
-        k->arg_count > ANL_MAX_ARGS || k->store_count < 1 || (k->kind == ANL_KERNEL_MAP && k->body_count != k->instr_count) ||
+        (k->kind != ANL_KERNEL_REDUCE && k->kept_count != k->dim_count) || k->body_count < 0 || k->body_count > k->instr_count ||
+        k->arg_count < 1 || k->arg_count > ANL_MAX_ARGS || k->store_count < 1 ||
+        (k->kind == ANL_KERNEL_MAP && k->body_count != k->instr_count) ||
         (k->kind == ANL_KERNEL_REDUCE && k->accumulator_count < 1)) {
         fault(c, kernel, "counts are out of range");
         return false;
@@ -545,17 +611,17 @@ static bool check_kernel(checker *c, int kernel)
             return false;
         }
         anl_dtype in = (anl_dtype)k->instrs[x->instr].dtype;
-        bool fits = x->combine == ANL_ARGMAX                                     ? x->dtype == ANL_I32 && in != ANL_BOOL
+        bool fits = x->combine == ANL_ARGMAX                                   ? x->dtype == ANL_I32 && in != ANL_BOOL
                     : x->combine == ANL_LOGSUMEXP || x->combine == ANL_MOMENTS ? x->dtype == ANL_F32 && in == ANL_F32
-                                                                                 : x->dtype == in && in != ANL_BOOL;
+                                                                               : x->dtype == in && in != ANL_BOOL;
         if (!fits)
             fault(c, kernel, "accumulator %d has another dtype than what it combines", a);
     }
     for (int s = 0; s < k->store_count; s++) {
         const anl_store *x = &k->stores[s];
         int first = k->kind == ANL_KERNEL_MAP ? 0 : k->body_count;
-        if (x->arg < 0 || x->arg >= k->arg_count || !k->args[x->arg].written || x->index < first || x->index >= k->instr_count || x->value < first ||
-            x->value >= k->instr_count || k->instrs[x->index].dtype != ANL_I32 ||
+        if (x->arg < 0 || x->arg >= k->arg_count || !k->args[x->arg].written || x->index < first || x->index >= k->instr_count ||
+            x->value < first || x->value >= k->instr_count || k->instrs[x->index].dtype != ANL_I32 ||
             k->instrs[x->value].dtype != p->buffers[k->args[x->arg].buffer].dtype) {
             fault(c, kernel, "store %d is malformed", s);
             return false;
@@ -568,7 +634,8 @@ static bool check_kernel(checker *c, int kernel)
         for (int s = 0; s < k->store_count; s++)
             stored = stored || k->stores[s].arg == a;
         if (loaded != k->args[a].read || stored != k->args[a].written)
-            fault(c, kernel, "argument %d is marked %s%s, but the kernel does otherwise", a, k->args[a].read ? "read" : "", k->args[a].written ? " written" : "");
+            fault(c, kernel, "argument %d is marked %s%s, but the kernel does otherwise", a, k->args[a].read ? "read" : "",
+                  k->args[a].written ? " written" : "");
     }
     if (k->kind == ANL_KERNEL_CONTRACT)
         check_contract(c, kernel);
@@ -639,11 +706,12 @@ static void uncover(extents *e, int64_t low, int64_t high)
     }
 }
 
-/* Calls `each` with the runs of consecutive elements that an index reaches over the first `dims` dims. False: too many to follow one by one
- * (low and high are then the first and last element), or not known. */
+/* Calls `each` with the runs of consecutive elements that an index reaches over the first `dims` dims. False: too many to follow
+ * one by one (low and high are then the first and last element), or not known. */
 typedef bool run_fn(void *context, int64_t first, int64_t count);
 
-static bool each_run(const checker *c, const anl_kernel *k, int32_t index, int dims, run_fn *each, void *context, int64_t *low, int64_t *high)
+static bool each_run(const checker *c, const anl_kernel *k, int32_t index, int dims, run_fn *each, void *context, int64_t *low,
+                     int64_t *high)
 {
     int64_t coefficient[ANL_MAX_DIMS], base = 0, run = 1, points = 1;
     if (!anl_kernel_affine(k, index, coefficient, &base)) {
@@ -816,9 +884,10 @@ static void check_hazards(checker *c)
             const anl_buffer *b = &p->buffers[k->args[a].buffer];
             bool write = k->args[a].written;
             for (int o = 0; o < before; o++)
-                if (open[o].space == b->space && open[o].low < b->offset + b->bytes && b->offset < open[o].high && (write || open[o].write)) {
-                    fault(c, i, "needs a barrier: kernel %d %s bytes of %s that it %s", open[o].kernel, open[o].write ? "writes" : "reads",
-                          b->name ? b->name : "a buffer", write ? "writes" : "reads");
+                if (open[o].space == b->space && open[o].low < b->offset + b->bytes && b->offset < open[o].high &&
+                    (write || open[o].write)) {
+                    fault(c, i, "needs a barrier: kernel %d %s bytes of %s that it %s", open[o].kernel,
+                          open[o].write ? "writes" : "reads", b->name ? b->name : "a buffer", write ? "writes" : "reads");
                     break;
                 }
             if (b->space == ANL_SPACE_TABLE)
@@ -865,10 +934,14 @@ typedef struct life {
 static int by_first(const void *a, const void *b)
 {
     const life *p = a, *q = b;
-    return p->first != q->first ? (p->first > q->first) - (p->first < q->first) : (p->buffer > q->buffer) - (p->buffer < q->buffer);
+    return p->first != q->first ? (p->first > q->first) - (p->first < q->first)
+                                : (p->buffer > q->buffer) - (p->buffer < q->buffer);
 }
 
-static bool inside(const anl_buffer *a, const anl_buffer *b) { return b->offset <= a->offset && a->offset + a->bytes <= b->offset + b->bytes; }
+static bool inside(const anl_buffer *a, const anl_buffer *b)
+{
+    return b->offset <= a->offset && a->offset + a->bytes <= b->offset + b->bytes;
+}
 
 static void check_lives(checker *c)
 {
@@ -912,12 +985,14 @@ static void check_lives(checker *c)
     free(lives);
 }
 
-/* Follows the bytes: each written byte of temporary memory remembers the value that owns it by the buffers through which it may be read. A read through a
- * buffer whose bytes were last written through an unrelated buffer (neither contains the other) is a read of something else. */
+/* Follows the bytes: each written byte of temporary memory remembers the value that owns it by the buffers through which it may
+ * be read. A read through a buffer whose bytes were last written through an unrelated buffer (neither contains the other) is a
+ * read of something else. */
 static void check_written(checker *c)
 {
     const anl_program *p = c->p;
-    /* by buffer: bytes that hold this buffer's contents; a write through any other overlapping buffer that is no part of it, nor it of that, ends them */
+    /* by buffer: bytes that hold this buffer's contents; a write through any other overlapping buffer that is no part of it, nor
+     * it of that, ends them */
     extents *valid = anl_malloc(sizeof(extents) * (size_t)(p->buffer_count + 1));
     memset(valid, 0, sizeof(extents) * (size_t)(p->buffer_count + 1));
     int32_t *temp = anl_malloc(sizeof(int32_t) * (size_t)(p->buffer_count + 1));

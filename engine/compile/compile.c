@@ -66,7 +66,8 @@ static void path_add(anl_arena *arena, path_table *t, const char *path, int32_t 
     t->count++;
 }
 
-static bool place_state(anl_state_layout *layout, path_table *paths, int *capacity, const anl_graph *g, const anl_state *s, anl_diagnostics *diagnostics)
+static bool place_state(anl_state_layout *layout, path_table *paths, int *capacity, const anl_graph *g, const anl_state *s,
+                        anl_diagnostics *diagnostics)
 {
     int known = path_find(paths, s->path);
     int esize = layout->f64 && s->dtype == ANL_F32 ? 8 : 4;
@@ -79,7 +80,8 @@ static bool place_state(anl_state_layout *layout, path_table *paths, int *capaci
             anl_diagnose(diagnostics, ANL_A_program_invalid, s->span, "state %s has another shape in another phase", s->path);
         return same;
     }
-    anl_state_place p = {.path = anl_arena_text(layout->arena, s->path), .dtype = s->dtype, .kind = s->kind, .rank = s->rank, .count = 1};
+    anl_state_place p = {
+        .path = anl_arena_text(layout->arena, s->path), .dtype = s->dtype, .kind = s->kind, .rank = s->rank, .count = 1};
     for (int i = s->rank - 1; i >= 0; i--) {
         int d = s->order[i];
         p.stride[d] = p.count;
@@ -90,8 +92,8 @@ static bool place_state(anl_state_layout *layout, path_table *paths, int *capaci
         p.size[i] = s->axes[i].size;
     }
     if (p.count >= INT32_MAX) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, s->span, "state %s has %lld elements; a tensor holds fewer than 2147483647", s->path,
-                     (long long)p.count);
+        anl_diagnose(diagnostics, ANL_A_program_limit, s->span,
+                     "state %s has %lld elements; a tensor holds fewer than 2147483647", s->path, (long long)p.count);
         return false;
     }
     if (s->arena) {
@@ -101,7 +103,8 @@ static bool place_state(anl_state_layout *layout, path_table *paths, int *capaci
         p.in_arena = true;
         p.offset = outer->offset + s->arena_offset * esize;
         if (s->arena_offset < 0 || s->arena_offset + p.count > outer->count) {
-            anl_diagnose(diagnostics, ANL_A_program_invalid, s->span, "state %s reaches past the end of %s", s->path, s->arena->path);
+            anl_diagnose(diagnostics, ANL_A_program_invalid, s->span, "state %s reaches past the end of %s", s->path,
+                         s->arena->path);
             return false;
         }
     } else {
@@ -113,7 +116,8 @@ static bool place_state(anl_state_layout *layout, path_table *paths, int *capaci
     return true;
 }
 
-anl_status anl_state_layout_new(anl_graph *const *graphs, int count, bool f64, anl_diagnostics *diagnostics, anl_state_layout **out)
+anl_status anl_state_layout_new(anl_graph *const *graphs, int count, bool f64, anl_diagnostics *diagnostics,
+                                anl_state_layout **out)
 {
     anl_arena *arena = anl_arena_new();
     anl_state_layout *layout = ANL_NEW(arena, anl_state_layout);
@@ -181,7 +185,8 @@ static void set_axes(anl_work *w, anl_port *p, const anl_node *n, const int64_t 
 {
     p->rank = n->rank;
     for (int i = 0; i < n->rank; i++) {
-        p->axis[i] = n->axes[i].id < w->graph->axis_count ? anl_arena_text(w->out, anl_graph_axis_name(w->graph, n->axes[i].id)) : "axis";
+        p->axis[i] =
+            n->axes[i].id < w->graph->axis_count ? anl_arena_text(w->out, anl_graph_axis_name(w->graph, n->axes[i].id)) : "axis";
         p->size[i] = n->axes[i].size;
         p->stride[i] = stride[i];
     }
@@ -197,7 +202,8 @@ static void make_ports(anl_work *w)
         if (n->op != ANL_OP_FIELD)
             continue;
         anl_port *port = &p->inputs[p->input_count++];
-        *port = (anl_port){.name = anl_arena_text(w->out, n->attrs.name), .buffer = w->info[i].at.buffer, .scalar = -1, .dtype = n->dtype};
+        *port = (anl_port){
+            .name = anl_arena_text(w->out, n->attrs.name), .buffer = w->info[i].at.buffer, .scalar = -1, .dtype = n->dtype};
         set_axes(w, port, n, w->info[i].at.stride);
     }
     p->outputs = ANL_NEW_ARRAY(w->out, anl_port, g->output_count + 1);
@@ -226,7 +232,11 @@ static void make_ports(anl_work *w)
     for (int i = 0; i < w->layout->count; i++) {
         const anl_state_place *s = &w->layout->places[i];
         anl_port *port = &p->states[p->state_count++];
-        *port = (anl_port){.name = anl_arena_text(w->out, s->path), .buffer = w->state_buffer[i], .scalar = -1, .dtype = s->dtype, .rank = s->rank};
+        *port = (anl_port){.name = anl_arena_text(w->out, s->path),
+                           .buffer = w->state_buffer[i],
+                           .scalar = -1,
+                           .dtype = s->dtype,
+                           .rank = s->rank};
         for (int a = 0; a < s->rank; a++) {
             port->axis[a] = anl_arena_text(w->out, s->axis[a]);
             port->size[a] = s->size[a];
@@ -256,10 +266,13 @@ static void assemble(anl_work *w)
         for (int a = 0; a < p->kernels[i].arg_count; a++) {
             int32_t b = p->kernels[i].args[a].buffer;
             renumber[b] = 0;
-            if (w->options.range_limit > 0 && w->buffers[b].b.space == ANL_SPACE_STATE && w->buffers[b].b.bytes > w->options.range_limit)
+            if (w->options.range_limit > 0 && w->buffers[b].b.space == ANL_SPACE_STATE &&
+                w->buffers[b].b.bytes > w->options.range_limit)
                 anl_work_fail(w, ANL_A_device_range, NULL,
-                              "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: narrower layers or a shorter queue make it fit",
-                              w->buffers[b].b.name, (double)w->buffers[b].b.bytes / 1048576, (double)w->options.range_limit / 1048576);
+                              "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: narrower layers or a shorter "
+                              "queue make it fit",
+                              w->buffers[b].b.name, (double)w->buffers[b].b.bytes / 1048576,
+                              (double)w->options.range_limit / 1048576);
         }
     for (int i = 0; i < p->input_count; i++)
         renumber[p->inputs[i].buffer] = 0;
@@ -298,8 +311,8 @@ static void assemble(anl_work *w)
     p->scalar_count = w->slot_count;
 }
 
-anl_status anl_compile(anl_graph *graph, const anl_state_layout *layout, const anl_compile_options *options, anl_diagnostics *diagnostics,
-                       anl_program **out)
+anl_status anl_compile(anl_graph *graph, const anl_state_layout *layout, const anl_compile_options *options,
+                       anl_diagnostics *diagnostics, anl_program **out)
 {
     anl_work work = {.graph = graph, .layout = layout, .diagnostics = diagnostics}, *w = &work;
     *out = NULL;
@@ -315,7 +328,8 @@ anl_status anl_compile(anl_graph *graph, const anl_state_layout *layout, const a
     w->program->arena = w->out;
     w->program->f64 = w->options.f64;
     prepare_states(w);
-    void (*const stages[])(anl_work *) = {anl_work_simplify, anl_work_decide, anl_work_place, anl_work_group, anl_work_lower, anl_work_plan, assemble};
+    void (*const stages[])(anl_work *) = {anl_work_simplify, anl_work_decide, anl_work_place, anl_work_group,
+                                          anl_work_lower,    anl_work_plan,   assemble};
     for (int i = 0; i < (int)ANL_COUNT(stages) && !w->failed; i++)
         stages[i](w);
     anl_arena_free(&w->arena);

@@ -1,6 +1,6 @@
 /* Contractions: from named axes to the dims of a sum of products.
- * In: a CONTRACT node whose operands are views of stored values, and where its result is stored. Out: anl_contract and the kernel's dims.
- * A window of one tap without padding is a plain dim, so that a 1x1 convolution is a matrix product. */
+ * In: a CONTRACT node whose operands are views of stored values, and where its result is stored. Out: anl_contract and the
+ * kernel's dims. A window of one tap without padding is a plain dim, so that a 1x1 convolution is a matrix product. */
 #include <string.h>
 
 #include "compile/work.h"
@@ -106,7 +106,8 @@ bool anl_contract_can_merge(const anl_contract *c, int p)
 {
     int *count, local;
     anl_contract_dim *dims = group_of((anl_contract *)c, p, &count, &local);
-    return dims && local + 1 < *count && (int64_t)dims[local].size * dims[local + 1].size < INT32_MAX && nests(&dims[local], &dims[local + 1]);
+    return dims && local + 1 < *count && (int64_t)dims[local].size * dims[local + 1].size < INT32_MAX &&
+           nests(&dims[local], &dims[local + 1]);
 }
 
 void anl_contract_merge(anl_contract *c, int p)
@@ -149,7 +150,8 @@ bool anl_work_contract(anl_work *w, anl_node *c, const anl_root *root, anl_contr
     side a = {.n = c->inputs[0]}, b = {.n = c->inputs[1]}, r = {.n = c};
     anl_node *leaf_a = NULL, *leaf_b = NULL;
     memset(out, 0, sizeof *out);
-    if (!anl_work_view(w, c->inputs[0], &leaf_a, &out->a_base, a.stride) || !anl_work_view(w, c->inputs[1], &leaf_b, &out->b_base, b.stride))
+    if (!anl_work_view(w, c->inputs[0], &leaf_a, &out->a_base, a.stride) ||
+        !anl_work_view(w, c->inputs[1], &leaf_b, &out->b_base, b.stride))
         return false;
     out->a_arg = w->info[leaf_a->id].at.buffer;
     out->b_arg = w->info[leaf_b->id].at.buffer;
@@ -175,7 +177,8 @@ bool anl_work_contract(anl_work *w, anl_node *c, const anl_root *root, anl_contr
             add(&m, sl->axis, sl->in_size, ys, 0, xs);
         else {
             window_axis[out->window_count] = sl->axis;
-            windows[out->window_count++] = (anl_window){sl->in_size, sl->tap_size, sl->out_size, sl->stride, sl->dilation, sl->padding, xs, ws, ys};
+            windows[out->window_count++] =
+                (anl_window){sl->in_size, sl->tap_size, sl->out_size, sl->stride, sl->dilation, sl->padding, xs, ws, ys};
         }
     }
     for (int i = 0; i < c->rank; i++) {
@@ -201,19 +204,23 @@ bool anl_work_contract(anl_work *w, anl_node *c, const anl_root *root, anl_contr
     sort(&n);
     sort(&k);
     *dim_count = 0;
-    bool fits = batch.count + m.count + out->window_count + n.count <= ANL_MAX_DIMS && put(out->batch, &out->batch_count, &batch, dims, dim_count, 0) &&
+    bool fits = batch.count + m.count + out->window_count + n.count <= ANL_MAX_DIMS &&
+                put(out->batch, &out->batch_count, &batch, dims, dim_count, 0) &&
                 put(out->m, &out->m_count, &m, dims, dim_count, 1);
     for (int s = 0; fits && s < out->window_count; s++) {
-        int32_t own = attrs->role == ANL_ROLE_FORWARD ? windows[s].out_size : attrs->role == ANL_ROLE_DATA ? windows[s].in_size : windows[s].tap_size;
+        int32_t own = attrs->role == ANL_ROLE_FORWARD ? windows[s].out_size
+                      : attrs->role == ANL_ROLE_DATA  ? windows[s].in_size
+                                                      : windows[s].tap_size;
         dims[(*dim_count)++] = (anl_wdim){window_axis[s], own, 10 + s};
         out->window[s] = windows[s];
     }
     fits = fits && put(out->n, &out->n_count, &n, dims, dim_count, 2) && put(out->k, &out->k_count, &k, NULL, NULL, 3);
-    out->role = out->window_count == 0                 ? ANL_CONTRACT_FORWARD
-                : attrs->role == ANL_ROLE_FORWARD      ? ANL_CONTRACT_FORWARD
-                : attrs->role == ANL_ROLE_DATA         ? ANL_CONTRACT_DATA
-                                                       : ANL_CONTRACT_WEIGHT;
+    out->role = out->window_count == 0            ? ANL_CONTRACT_FORWARD
+                : attrs->role == ANL_ROLE_FORWARD ? ANL_CONTRACT_FORWARD
+                : attrs->role == ANL_ROLE_DATA    ? ANL_CONTRACT_DATA
+                                                  : ANL_CONTRACT_WEIGHT;
     if (!fits)
-        anl_work_fail(w, ANL_A_program_limit, c, "a contraction has more than %d separate axes of one kind", ANL_MAX_CONTRACT_DIMS);
+        anl_work_fail(w, ANL_A_program_limit, c, "a contraction has more than %d separate axes of one kind",
+                      ANL_MAX_CONTRACT_DIMS);
     return fits;
 }

@@ -13,7 +13,7 @@ enum { BUCKETS = 256, RECENT = 4 };
 typedef struct grouping {
     anl_work *w;
     int32_t recent[BUCKETS][RECENT]; /* latest MAP groups by domain; -1 */
-    uint64_t *ancestors; /* [groups][words]; NULL: nothing merges */
+    uint64_t *ancestors;             /* [groups][words]; NULL: nothing merges */
     int words;
     int32_t (*readers)[READERS]; /* by node: the latest groups that read it */
     uint8_t *reader_count;
@@ -310,7 +310,8 @@ void anl_work_group(anl_work *w)
             else
                 r->leaf_count = anl_work_leaves(w, r->node, r->leaf, limit);
             if (r->leaf_count > ANL_MAX_ARGS - 1)
-                anl_work_fail(w, ANL_A_program_limit, r->node, "one kernel would read %d tensors; the limit is %d", r->leaf_count, ANL_MAX_ARGS - 1);
+                anl_work_fail(w, ANL_A_program_limit, r->node, "one kernel would read %d tensors; the limit is %d", r->leaf_count,
+                              ANL_MAX_ARGS - 1);
         }
         uint64_t kept = set_hash(r->axes, r->rank, 0), full = 0;
         if (kind == ANL_KERNEL_REDUCE)
@@ -327,7 +328,8 @@ void anl_work_group(anl_work *w)
             for (int l = 0; l < r->leaf_count && into < 0; l++) /* a sibling */
                 for (int s = g.reader_count[r->leaf[l]] - 1; s >= 0 && into < 0; s--) {
                     int32_t k = g.readers[r->leaf[l]][s];
-                    if (w->groups[k].kind == kind && w->groups[k].domain == (kept ^ full * 0x9E3779B97F4A7C15ull) && may_join(&g, r, kind, k))
+                    if (w->groups[k].kind == kind && w->groups[k].domain == (kept ^ full * 0x9E3779B97F4A7C15ull) &&
+                        may_join(&g, r, kind, k))
                         into = k;
                 }
             /* small kernels cost their launch: any earlier one over the same points */

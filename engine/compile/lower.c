@@ -1,7 +1,8 @@
 /* Lowering: each kernel's stores become instruction lists over its dims.
  * In: groups of roots, storage decisions. Out: finished kernels (args hold planner buffer numbers).
- * Index arithmetic is kept as linear forms (base + sum of coefficient * atom) until the end: by then every load and store shows how it depends on the
- * dims, so that adjacent dims which all of them walk alike are merged into one, and a [batch, y, x, channel] kernel runs over one dim. */
+ * Index arithmetic is kept as linear forms (base + sum of coefficient * atom) until the end: by then every load and store shows
+ * how it depends on the dims, so that adjacent dims which all of them walk alike are merged into one, and a [batch, y, x,
+ * channel] kernel runs over one dim. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ typedef struct form {
 } form;
 
 typedef struct lir {
-    anl_instr i; /* L_LINEAR: slot = form */
+    anl_instr i;       /* L_LINEAR: slot = form */
     int64_t low, high; /* int32: bounds */
 } lir;
 
@@ -58,7 +59,7 @@ typedef struct lowerer {
 } lowerer;
 
 typedef struct pending {
-    lowerer *body, *tail; /* body NULL: CONTRACT; tail NULL: MAP */
+    lowerer *body, *tail;               /* body NULL: CONTRACT; tail NULL: MAP */
     int32_t *store_index, *store_value; /* by root of the group */
 } pending;
 
@@ -77,8 +78,8 @@ static uint64_t instr_hash(const anl_instr *i)
 
 static bool instr_equal(const anl_instr *p, const anl_instr *q)
 {
-    return p->op == q->op && p->dtype == q->dtype && p->a == q->a && p->b == q->b && p->c == q->c && p->slot == q->slot && p->key == q->key &&
-           memcmp(&p->value, &q->value, sizeof p->value) == 0;
+    return p->op == q->op && p->dtype == q->dtype && p->a == q->a && p->b == q->b && p->c == q->c && p->slot == q->slot &&
+           p->key == q->key && memcmp(&p->value, &q->value, sizeof p->value) == 0;
 }
 
 static form form_of(lowerer *l, int32_t n, term *single)
@@ -137,7 +138,9 @@ static int32_t append(lowerer *l, anl_instr i, int64_t low, int64_t high)
 static int32_t constant(lowerer *l, anl_dtype dtype, double value)
 {
     int64_t bound = dtype == ANL_I32 ? (int64_t)value : 0;
-    return append(l, (anl_instr){.op = ANL_X_CONST, .dtype = (uint8_t)dtype, .a = -1, .b = -1, .c = -1, .value = value == 0 ? 0 : value}, bound, bound);
+    return append(
+        l, (anl_instr){.op = ANL_X_CONST, .dtype = (uint8_t)dtype, .a = -1, .b = -1, .c = -1, .value = value == 0 ? 0 : value},
+        bound, bound);
 }
 
 static bool const_of(lowerer *l, int32_t n, double *value)
@@ -254,7 +257,9 @@ static int32_t linear(lowerer *l, form *f)
         int64_t pair[2] = {kept.terms[i].atom, kept.terms[i].coefficient};
         h = anl_hash(pair, sizeof pair, h);
     }
-    return append(l, (anl_instr){.op = L_LINEAR, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = l->form_count - 1, .key = h}, low, high);
+    return append(l,
+                  (anl_instr){.op = L_LINEAR, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = l->form_count - 1, .key = h},
+                  low, high);
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -327,8 +332,8 @@ static int32_t divide(lowerer *l, int32_t x, int64_t s, bool remainder)
         high = l->list[r].high;
     }
     int32_t by = constant(l, ANL_I32, (double)s);
-    int32_t d = append(l, (anl_instr){.op = low >= 0 ? ANL_S_DIV : ANL_S_FLOORDIV, .dtype = ANL_I32, .a = r, .b = by, .c = -1}, floor_div(low, s),
-                       floor_div(high, s));
+    int32_t d = append(l, (anl_instr){.op = low >= 0 ? ANL_S_DIV : ANL_S_FLOORDIV, .dtype = ANL_I32, .a = r, .b = by, .c = -1},
+                       floor_div(low, s), floor_div(high, s));
     add_form(l, &whole, d, 1);
     return linear(l, &whole);
 }
@@ -440,8 +445,14 @@ static int32_t emit(anl_lowering *call, anl_scalar op, anl_dtype dtype, int32_t 
                 f.terms[kept++] = f.terms[i];
         f.count = kept;
         form_range(l, &f, &low, &high);
-        bool yes = op == ANL_S_LT ? high < 0 : op == ANL_S_LE ? high <= 0 : op == ANL_S_EQ ? low == 0 && high == 0 : low > 0 || high < 0;
-        bool no = op == ANL_S_LT ? low >= 0 : op == ANL_S_LE ? low > 0 : op == ANL_S_EQ ? low > 0 || high < 0 : low == 0 && high == 0;
+        bool yes = op == ANL_S_LT   ? high < 0
+                   : op == ANL_S_LE ? high <= 0
+                   : op == ANL_S_EQ ? low == 0 && high == 0
+                                    : low > 0 || high < 0;
+        bool no = op == ANL_S_LT   ? low >= 0
+                  : op == ANL_S_LE ? low > 0
+                  : op == ANL_S_EQ ? low > 0 || high < 0
+                                   : low == 0 && high == 0;
         if (yes || no)
             return constant(l, ANL_BOOL, yes);
     }
@@ -464,16 +475,27 @@ static int32_t emit(anl_lowering *call, anl_scalar op, anl_dtype dtype, int32_t 
         if ((op == ANL_S_MUL || op == ANL_S_DIV) && cb && y == 1)
             return a;
     }
-    bool swap = (op == ANL_S_ADD || op == ANL_S_MUL || op == ANL_S_AND || op == ANL_S_OR || op == ANL_S_EQ || op == ANL_S_NE) && a > b;
-    return append(l, (anl_instr){.op = (uint16_t)op, .dtype = (uint8_t)dtype, .a = swap ? b : a, .b = swap ? a : b, .c = c}, 0, 0);
+    bool swap =
+        (op == ANL_S_ADD || op == ANL_S_MUL || op == ANL_S_AND || op == ANL_S_OR || op == ANL_S_EQ || op == ANL_S_NE) && a > b;
+    return append(l, (anl_instr){.op = (uint16_t)op, .dtype = (uint8_t)dtype, .a = swap ? b : a, .b = swap ? a : b, .c = c}, 0,
+                  0);
 }
 
-static int32_t call_constant(anl_lowering *call, anl_dtype dtype, double value) { return constant((lowerer *)call, dtype, value); }
+static int32_t call_constant(anl_lowering *call, anl_dtype dtype, double value)
+{
+    return constant((lowerer *)call, dtype, value);
+}
 
 static int32_t draw(anl_lowering *call, anl_op op, uint64_t key, int32_t element, int32_t sample)
 {
-    return append((lowerer *)call, (anl_instr){.op = op == ANL_OP_NORMAL ? ANL_X_NORMAL : ANL_X_UNIFORM, .dtype = ANL_F32, .a = element, .b = sample,
-                                               .c = -1, .key = key}, 0, 0);
+    return append((lowerer *)call,
+                  (anl_instr){.op = op == ANL_OP_NORMAL ? ANL_X_NORMAL : ANL_X_UNIFORM,
+                              .dtype = ANL_F32,
+                              .a = element,
+                              .b = sample,
+                              .c = -1,
+                              .key = key},
+                  0, 0);
 }
 
 static int32_t current_guard(const lowerer *l) { return l->guard_count > 0 ? l->guards[l->guard_count - 1] : -1; }
@@ -509,7 +531,8 @@ static int32_t load(lowerer *l, int32_t buffer, int32_t index, int64_t low, int6
     anl_dtype dtype = l->w->buffers[buffer].b.dtype;
     if (guard >= 0 && const_of(l, guard, &value))
         return constant(l, dtype, 0); /* never read */
-    return append(l, (anl_instr){.op = ANL_X_LOAD, .dtype = (uint8_t)dtype, .a = index, .b = guard, .c = -1, .slot = buffer}, low, high);
+    return append(l, (anl_instr){.op = ANL_X_LOAD, .dtype = (uint8_t)dtype, .a = index, .b = guard, .c = -1, .slot = buffer}, low,
+                  high);
 }
 
 static int32_t place_index(lowerer *l, const anl_place *at, const int32_t *coordinates, int rank)
@@ -587,7 +610,8 @@ static int32_t coordinate(lowerer *l, int32_t axis)
     for (int d = 0; d < l->dim_count; d++)
         if (l->dims[d].axis == axis) {
             if (l->dim_atom[d] < 0)
-                l->dim_atom[d] = append(l, (anl_instr){.op = ANL_X_DIM, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = d}, 0, l->dims[d].size - 1);
+                l->dim_atom[d] = append(l, (anl_instr){.op = ANL_X_DIM, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = d},
+                                        0, l->dims[d].size - 1);
             return l->dim_atom[d];
         }
     return constant(l, ANL_I32, 0);
@@ -623,7 +647,8 @@ static int32_t lower_unwin(lowerer *l, const anl_node *n, const int32_t *at)
         /* input position + padding = o * stride + tap: tap = phase + j * stride */
         int32_t reached = linear(l, &f);
         o = emit_int(l, ANL_S_SUB, divide(l, reached, s->stride, false), j, -1);
-        tap = emit_int(l, ANL_S_ADD, divide(l, reached, s->stride, true), emit_int(l, ANL_S_MUL, j, constant(l, ANL_I32, s->stride), -1), -1);
+        tap = emit_int(l, ANL_S_ADD, divide(l, reached, s->stride, true),
+                       emit_int(l, ANL_S_MUL, j, constant(l, ANL_I32, s->stride), -1), -1);
         ok = emit(call, ANL_S_LT, ANL_BOOL, tap, constant(l, ANL_I32, s->tap_size), -1);
     } else {
         add_form(l, &f, j, -s->dilation);
@@ -668,8 +693,9 @@ static int32_t accumulate(lowerer *l, const anl_node *n)
         anl_op op;
         anl_combine combine;
         int component;
-    } kinds[] = {{ANL_OP_SUM, ANL_SUM, 0},         {ANL_OP_MAX, ANL_MAX, 0},      {ANL_OP_ARGMAX, ANL_ARGMAX, 0},
-                 {ANL_OP_LOGSUMEXP, ANL_LOGSUMEXP, 0}, {ANL_OP_MEAN, ANL_MOMENTS, 0}, {ANL_OP_VARIANCE, ANL_MOMENTS, 1}};
+    } kinds[] = {{ANL_OP_SUM, ANL_SUM, 0},       {ANL_OP_MAX, ANL_MAX, 0},
+                 {ANL_OP_ARGMAX, ANL_ARGMAX, 0}, {ANL_OP_LOGSUMEXP, ANL_LOGSUMEXP, 0},
+                 {ANL_OP_MEAN, ANL_MOMENTS, 0},  {ANL_OP_VARIANCE, ANL_MOMENTS, 1}};
     int k = 0;
     while (kinds[k].op != n->op)
         k++;
@@ -682,7 +708,9 @@ static int32_t accumulate(lowerer *l, const anl_node *n)
         slot++;
     if (slot == body->accumulator_count)
         body->accumulators[body->accumulator_count++] = (anl_accumulator){kinds[k].combine, n->dtype, v};
-    return append(l, (anl_instr){.op = ANL_X_ACC, .dtype = (uint8_t)n->dtype, .a = kinds[k].component, .b = -1, .c = -1, .slot = slot}, INT32_MIN, INT32_MAX);
+    return append(
+        l, (anl_instr){.op = ANL_X_ACC, .dtype = (uint8_t)n->dtype, .a = kinds[k].component, .b = -1, .c = -1, .slot = slot},
+        INT32_MIN, INT32_MAX);
 }
 
 static int32_t remember(lowerer *l, const anl_node *n, const int32_t *coordinates, int32_t guard, bool add, int32_t v)
@@ -695,7 +723,8 @@ static int32_t remember(lowerer *l, const anl_node *n, const int32_t *coordinate
         for (int m = 0; m < l->memo_count; m++) {
             const memo *e = &l->memos[m];
             int32_t head[2] = {e->node, e->guard};
-            uint64_t h = anl_hash(e->coordinates, sizeof(int32_t) * (size_t)l->w->nodes[e->node]->rank, anl_hash(head, sizeof head, 1));
+            uint64_t h =
+                anl_hash(e->coordinates, sizeof(int32_t) * (size_t)l->w->nodes[e->node]->rank, anl_hash(head, sizeof head, 1));
             while (l->memo_hash[h & (uint64_t)(size - 1)] >= 0)
                 h++;
             l->memo_hash[h & (uint64_t)(size - 1)] = m;
@@ -744,7 +773,8 @@ static int32_t compute(lowerer *l, const anl_node *n, const int32_t *coordinates
         return value(&l->call, n->inputs[0], in);
     }
     case ANL_OP_CONTRACT:
-        return append(l, (anl_instr){.op = ANL_X_ACC, .dtype = (uint8_t)n->dtype, .a = 0, .b = -1, .c = -1, .slot = 0}, INT32_MIN, INT32_MAX);
+        return append(l, (anl_instr){.op = ANL_X_ACC, .dtype = (uint8_t)n->dtype, .a = 0, .b = -1, .c = -1, .slot = 0}, INT32_MIN,
+                      INT32_MAX);
     default:
         break;
     }
@@ -766,7 +796,10 @@ static int32_t value(anl_lowering *call, const anl_node *n, const int32_t *coord
     if (n->op == ANL_OP_CONST && !(info->stored && info->kernel != l->group))
         return constant(l, n->dtype, n->attrs.value);
     if (info->host && !(info->stored && info->kernel != l->group)) {
-        int32_t s = append(l, (anl_instr){.op = ANL_X_SCALAR, .dtype = ANL_F32, .a = -1, .b = -1, .c = -1, .slot = anl_work_slot(w, (anl_node *)n)}, 0, 0);
+        int32_t s = append(
+            l,
+            (anl_instr){.op = ANL_X_SCALAR, .dtype = ANL_F32, .a = -1, .b = -1, .c = -1, .slot = anl_work_slot(w, (anl_node *)n)},
+            0, 0);
         return n->dtype == ANL_F32 ? s : emit(call, ANL_S_CAST, n->dtype, s, -1, -1);
     }
     int32_t guard = current_guard(l), known = remember(l, n, coordinates, guard, false, -1);
@@ -926,7 +959,8 @@ static int32_t out_const(finish *f, double v)
 
 static int32_t out_scaled(finish *f, int32_t n, int64_t by)
 {
-    return by == 1 ? n : out_emit(f, (anl_instr){.op = ANL_S_MUL, .dtype = ANL_I32, .a = n, .b = out_const(f, (double)by), .c = -1});
+    return by == 1 ? n
+                   : out_emit(f, (anl_instr){.op = ANL_S_MUL, .dtype = ANL_I32, .a = n, .b = out_const(f, (double)by), .c = -1});
 }
 
 static int32_t out_sum(finish *f, int32_t a, int32_t b)
@@ -946,7 +980,10 @@ static int32_t out_linear(finish *f, int part, const form *x)
     }
     for (int d = 0; d < f->dim_count; d++)
         if (dims[d] != 0)
-            sum = out_sum(f, sum, out_scaled(f, out_emit(f, (anl_instr){.op = ANL_X_DIM, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = d}), dims[d]));
+            sum = out_sum(
+                f, sum,
+                out_scaled(f, out_emit(f, (anl_instr){.op = ANL_X_DIM, .dtype = ANL_I32, .a = -1, .b = -1, .c = -1, .slot = d}),
+                           dims[d]));
     for (int t = 0; t < x->count; t++)
         if (l->list[x->terms[t].atom].i.op != ANL_X_DIM)
             sum = out_sum(f, sum, out_scaled(f, f->map[part][x->terms[t].atom], x->terms[t].coefficient));
@@ -1027,7 +1064,8 @@ static void order_dims(finish *f, const anl_group *g, const pending *p, bool kee
     for (int i = 1; i < f->dim_count; i++)
         for (int j = i; j > 0; j--) {
             int a = order[j - 1], b = order[j];
-            if (f->dims[a].group != f->dims[b].group || (keep_reduced && f->dims[a].group == 1) || key[a] >= key[b] || key[a] == 0)
+            if (f->dims[a].group != f->dims[b].group || (keep_reduced && f->dims[a].group == 1) || key[a] >= key[b] ||
+                key[a] == 0)
                 break;
             order[j - 1] = b;
             order[j] = a;
@@ -1086,7 +1124,10 @@ static const char *kernel_name(anl_work *w, const anl_group *g)
     for (int i = 0; i < g->root_count; i++) {
         const anl_root *r = &w->roots[g->roots[i]];
         const anl_op_info *op = r->node->op < ANL_OP_COUNT ? anl_op_describe(r->node->op) : NULL;
-        const char *what = r->fill ? "pads" : r->node->op == ANL_OP_SCALAR ? scalars[r->node->attrs.scalar] : op && op->name ? op->name : "move";
+        const char *what = r->fill                        ? "pads"
+                           : r->node->op == ANL_OP_SCALAR ? scalars[r->node->attrs.scalar]
+                           : op && op->name               ? op->name
+                                                          : "move";
         if (r->node == g->contract)
             continue;
         anl_text_printf(&text, "%s%s", text.length ? i > 0 ? "+" : " " : "", what);
@@ -1206,9 +1247,11 @@ static void finish_group(anl_work *w, int32_t group, pending *p, const bool *loa
             add_row(&f, &r, 0, p->body->accumulators[a].instr);
     anl_kernel *k = &g->kernel;
     bool contract = g->kind == ANL_KERNEL_CONTRACT;
-    /* linear forms inside linear forms do not occur: atoms are never linear; forms under divisions are operands and so among the rows */
+    /* linear forms inside linear forms do not occur: atoms are never linear; forms under divisions are operands and so among the
+     * rows */
     for (int d = f.dim_count - 2; d >= 0; d--) {
-        if (d + 1 >= f.dim_count || f.dims[d].group != f.dims[d + 1].group || (int64_t)f.dims[d].size * f.dims[d + 1].size >= INT32_MAX)
+        if (d + 1 >= f.dim_count || f.dims[d].group != f.dims[d + 1].group ||
+            (int64_t)f.dims[d].size * f.dims[d + 1].size >= INT32_MAX)
             continue;
         if (contract && !anl_contract_can_merge(&k->contract, d))
             continue;
@@ -1283,7 +1326,8 @@ static void finish_group(anl_work *w, int32_t group, pending *p, const bool *loa
             k->args[arg].written = true;
     }
     if (!fits) {
-        anl_work_fail(w, ANL_A_program_limit, w->roots[g->roots[0]].node, "one kernel would use more than %d tensors", ANL_MAX_ARGS);
+        anl_work_fail(w, ANL_A_program_limit, w->roots[g->roots[0]].node, "one kernel would use more than %d tensors",
+                      ANL_MAX_ARGS);
         return;
     }
     k->dim_count = f.dim_count;
@@ -1322,7 +1366,8 @@ static void finish_group(anl_work *w, int32_t group, pending *p, const bool *loa
         const anl_buffer *b = &w->buffers[k->args[a].buffer].b;
         double esize = anl_work_esize(w, b->dtype);
         if (k->args[a].read)
-            k->bytes += fmin((double)b->bytes, contract && (a == k->contract.a_arg || a == k->contract.b_arg) ? (double)b->bytes : all * esize);
+            k->bytes += fmin((double)b->bytes,
+                             contract && (a == k->contract.a_arg || a == k->contract.b_arg) ? (double)b->bytes : all * esize);
         if (k->args[a].written)
             k->bytes += fmin((double)b->bytes, points * esize);
     }

@@ -1,7 +1,7 @@
 /* The plan: order of the kernels, memory of the intermediate values, barriers.
  * In: finished kernels. Out: w->order, offsets of all buffers, in_place and barrier_before.
- * State is read as it was at the start of the step: a kernel that writes state comes after all readers of the old bytes; where that is
- * impossible, the new value goes to temporary memory and is copied at the end. */
+ * State is read as it was at the start of the step: a kernel that writes state comes after all readers of the old bytes; where
+ * that is impossible, the new value goes to temporary memory and is copied at the end. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,7 +96,8 @@ static void detour(anl_work *w, int32_t group, int s)
     anl_kernel *k = &g->kernel;
     const anl_root *r = &w->roots[g->roots[s]];
     anl_buffer state = w->buffers[r->to.buffer].b;
-    int32_t temp = anl_work_buffer(w, ANL_SPACE_TEMP, state.dtype, state.count, anl_arena_printf(w->out, "new %s", state.name), r->node);
+    int32_t temp =
+        anl_work_buffer(w, ANL_SPACE_TEMP, state.dtype, state.count, anl_arena_printf(w->out, "new %s", state.name), r->node);
     int old = k->stores[s].arg;
     bool shared = k->args[old].read;
     for (int i = 0; i < k->store_count; i++)
@@ -226,7 +227,9 @@ static void find_dependencies(anl_work *w)
             else
                 high = mid;
         }
-        for (int j = low; j < write_count && writes[j].range.region == reads[i].range.region && writes[j].range.low < reads[i].range.high; j++) {
+        for (int j = low;
+             j < write_count && writes[j].range.region == reads[i].range.region && writes[j].range.low < reads[i].range.high;
+             j++) {
             if (!meet(writes[j].range, reads[i].range))
                 continue;
             if (reads[i].range.region == -1)
@@ -245,11 +248,11 @@ static void find_dependencies(anl_work *w)
 /* Readers of each whole temporary buffer that are still to come, for the memory-aware order. */
 typedef struct ordering {
     anl_work *w;
-    int32_t *waiting;     /* by group: predecessors not yet done */
-    int32_t **after;      /* by group: successors */
+    int32_t *waiting; /* by group: predecessors not yet done */
+    int32_t **after;  /* by group: successors */
     int *after_count, *after_capacity;
-    int32_t *left;        /* by buffer: groups that use it and are to come */
-    bool *live;           /* by buffer */
+    int32_t *left; /* by buffer: groups that use it and are to come */
+    bool *live;    /* by buffer */
     int64_t now, peak;
 } ordering;
 
@@ -307,7 +310,8 @@ static bool earlier(const anl_work *w, int32_t a, int32_t b)
     return w->groups[a].order != w->groups[b].order ? w->groups[a].order < w->groups[b].order : a < b;
 }
 
-/* Kahn's algorithm; ready groups in a heap by original order, or (greedy) the one that needs least new memory. Returns how many were ordered. */
+/* Kahn's algorithm; ready groups in a heap by original order, or (greedy) the one that needs least new memory. Returns how many
+ * were ordered. */
 static int order_groups(anl_work *w, bool greedy, int32_t *out, int64_t *peak)
 {
     int n = w->group_count, count = 0, ready_count = 0, ready_capacity = 0, total = 0;

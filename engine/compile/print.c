@@ -32,8 +32,8 @@ static void print_contract(const anl_contract *c, FILE *out)
             fprintf(out, "%s%d", i ? "x" : " ", groups[g].dim[i].size);
     }
     for (int i = 0; i < c->window_count; i++)
-        fprintf(out, " %s %d/%d->%d s%d", i == 0 ? roles[c->role] : "", c->window[i].in_size, c->window[i].tap_size, c->window[i].out_size,
-                c->window[i].stride);
+        fprintf(out, " %s %d/%d->%d s%d", i == 0 ? roles[c->role] : "", c->window[i].in_size, c->window[i].tap_size,
+                c->window[i].out_size, c->window[i].stride);
     fprintf(out, " }");
 }
 
@@ -52,7 +52,8 @@ void anl_program_print(const anl_program *program, FILE *out)
             print_contract(&k->contract, out);
         for (int a = 0; a < k->arg_count; a++) {
             const anl_buffer *b = &program->buffers[k->args[a].buffer];
-            fprintf(out, " %s%s%d%s", k->args[a].written ? (k->args[a].read ? "<>" : ">") : "", space_names[b->space], k->args[a].buffer, "");
+            fprintf(out, " %s%s%d%s", k->args[a].written ? (k->args[a].read ? "<>" : ">") : "", space_names[b->space],
+                    k->args[a].buffer, "");
         }
         fprintf(out, "  %d+%d instr  %.3g Mflop  ", k->body_count, k->instr_count - k->body_count, k->flops * 1e-6);
         print_size(out, k->bytes);
@@ -86,7 +87,9 @@ void anl_kernel_print(const anl_program *program, int kernel, FILE *out)
     for (int n = 0; n < k->instr_count; n++) {
         const anl_instr *i = &k->instrs[n];
         fprintf(out, "%s%%%d:%s = %s", n == k->body_count && n > 0 ? "  --\n  " : "  ", n, types[i->dtype],
-                i->op < ANL_SCALAR_COUNT ? names[i->op] : i->op >= ANL_X_CONST && i->op <= ANL_X_NORMAL ? own[i->op - ANL_X_CONST] : "?");
+                i->op < ANL_SCALAR_COUNT                        ? names[i->op]
+                : i->op >= ANL_X_CONST && i->op <= ANL_X_NORMAL ? own[i->op - ANL_X_CONST]
+                                                                : "?");
         if (i->op == ANL_X_CONST)
             fprintf(out, " %g", i->value);
         if (i->op == ANL_X_DIM || i->op == ANL_X_LOAD || i->op == ANL_X_SCALAR || i->op == ANL_X_ACC)

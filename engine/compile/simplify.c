@@ -1,6 +1,7 @@
 /* Simplification: the graph is copied into normalised nodes.
- * In: a verified graph. Out: w->nodes: live nodes only, equal ones once, constants folded, sums split from factors that they do not range
- * over, operations without an instruction (windows' adjoint, segment sums, top k, integer powers) rewritten in others. */
+ * In: a verified graph. Out: w->nodes: live nodes only, equal ones once, constants folded, sums split from factors that they do
+ * not range over, operations without an instruction (windows' adjoint, segment sums, top k, integer powers) rewritten in others.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,39 +15,68 @@ double anl_scalar_fold(anl_scalar op, anl_dtype result, anl_dtype operand, doubl
 {
     bool integer = operand == ANL_I32;
     switch (op) {
-    case ANL_S_NEGATE: return -a;
-    case ANL_S_ABS: return fabs(a);
-    case ANL_S_FLOOR: return floor(a);
-    case ANL_S_EXP: return exp(a);
-    case ANL_S_LOG: return log(a);
-    case ANL_S_SQRT: return sqrt(a);
-    case ANL_S_RSQRT: return 1.0 / sqrt(a);
-    case ANL_S_TANH: return tanh(a);
-    case ANL_S_ERF: return erf(a);
-    case ANL_S_SIN: return sin(a);
-    case ANL_S_COS: return cos(a);
-    case ANL_S_NOT: return a == 0;
+    case ANL_S_NEGATE:
+        return -a;
+    case ANL_S_ABS:
+        return fabs(a);
+    case ANL_S_FLOOR:
+        return floor(a);
+    case ANL_S_EXP:
+        return exp(a);
+    case ANL_S_LOG:
+        return log(a);
+    case ANL_S_SQRT:
+        return sqrt(a);
+    case ANL_S_RSQRT:
+        return 1.0 / sqrt(a);
+    case ANL_S_TANH:
+        return tanh(a);
+    case ANL_S_ERF:
+        return erf(a);
+    case ANL_S_SIN:
+        return sin(a);
+    case ANL_S_COS:
+        return cos(a);
+    case ANL_S_NOT:
+        return a == 0;
     case ANL_S_CAST:
         if (result == ANL_BOOL)
             return a != 0;
         return result == ANL_I32 ? whole(a) : a;
-    case ANL_S_ADD: return a + b;
-    case ANL_S_SUB: return a - b;
-    case ANL_S_MUL: return a * b;
-    case ANL_S_DIV: return integer ? whole(a / b) : a / b;
-    case ANL_S_FLOORDIV: return floor(a / b);
-    case ANL_S_MOD: return a - b * floor(a / b);
-    case ANL_S_POW: return pow(a, b);
-    case ANL_S_MINIMUM: return a < b ? a : b;
-    case ANL_S_MAXIMUM: return a > b ? a : b;
-    case ANL_S_LT: return a < b;
-    case ANL_S_LE: return a <= b;
-    case ANL_S_EQ: return a == b;
-    case ANL_S_NE: return a != b;
-    case ANL_S_AND: return a != 0 && b != 0;
-    case ANL_S_OR: return a != 0 || b != 0;
-    case ANL_S_SELECT: return a != 0 ? b : c;
-    case ANL_SCALAR_COUNT: break;
+    case ANL_S_ADD:
+        return a + b;
+    case ANL_S_SUB:
+        return a - b;
+    case ANL_S_MUL:
+        return a * b;
+    case ANL_S_DIV:
+        return integer ? whole(a / b) : a / b;
+    case ANL_S_FLOORDIV:
+        return floor(a / b);
+    case ANL_S_MOD:
+        return a - b * floor(a / b);
+    case ANL_S_POW:
+        return pow(a, b);
+    case ANL_S_MINIMUM:
+        return a < b ? a : b;
+    case ANL_S_MAXIMUM:
+        return a > b ? a : b;
+    case ANL_S_LT:
+        return a < b;
+    case ANL_S_LE:
+        return a <= b;
+    case ANL_S_EQ:
+        return a == b;
+    case ANL_S_NE:
+        return a != b;
+    case ANL_S_AND:
+        return a != 0 && b != 0;
+    case ANL_S_OR:
+        return a != 0 || b != 0;
+    case ANL_S_SELECT:
+        return a != 0 ? b : c;
+    case ANL_SCALAR_COUNT:
+        break;
     }
     return NAN;
 }
@@ -59,10 +89,25 @@ static uint64_t node_hash(const anl_node *n)
         double value;
         uint64_t key, name;
         uintptr_t state, table;
-    } h = {n->op, n->dtype, n->rank, n->input_count, n->attrs.scalar, n->attrs.axis[0], n->attrs.axis[1], n->attrs.over_count,
-           n->attrs.start, n->attrs.step, n->attrs.count, n->attrs.slide_count, n->attrs.role, n->attrs.table_count,
-           n->attrs.value, n->attrs.key, n->attrs.name ? anl_hash_text(n->attrs.name, 0) : 0,
-           n->attrs.state ? (uintptr_t)n->attrs.state->id + 1 : 0, 0};
+    } h = {n->op,
+           n->dtype,
+           n->rank,
+           n->input_count,
+           n->attrs.scalar,
+           n->attrs.axis[0],
+           n->attrs.axis[1],
+           n->attrs.over_count,
+           n->attrs.start,
+           n->attrs.step,
+           n->attrs.count,
+           n->attrs.slide_count,
+           n->attrs.role,
+           n->attrs.table_count,
+           n->attrs.value,
+           n->attrs.key,
+           n->attrs.name ? anl_hash_text(n->attrs.name, 0) : 0,
+           n->attrs.state ? (uintptr_t)n->attrs.state->id + 1 : 0,
+           0};
     uint64_t x = anl_hash(&h, sizeof h, 1);
     x = anl_hash(n->axes, sizeof n->axes[0] * (size_t)n->rank, x);
     x = anl_hash(n->attrs.over, sizeof n->attrs.over[0] * (size_t)n->attrs.over_count, x);
@@ -82,10 +127,10 @@ static bool node_equal(const anl_node *a, const anl_node *b)
     for (int i = 0; i < a->input_count; i++)
         if (a->inputs[i] != b->inputs[i])
             return false;
-    if (p->scalar != q->scalar || memcmp(&p->value, &q->value, sizeof p->value) != 0 || p->axis[0] != q->axis[0] || p->axis[1] != q->axis[1] ||
-        p->over_count != q->over_count || p->start != q->start || p->step != q->step || p->count != q->count ||
-        p->slide_count != q->slide_count || p->role != q->role || p->key != q->key || p->state != q->state || p->table != q->table ||
-        p->table_count != q->table_count)
+    if (p->scalar != q->scalar || memcmp(&p->value, &q->value, sizeof p->value) != 0 || p->axis[0] != q->axis[0] ||
+        p->axis[1] != q->axis[1] || p->over_count != q->over_count || p->start != q->start || p->step != q->step ||
+        p->count != q->count || p->slide_count != q->slide_count || p->role != q->role || p->key != q->key ||
+        p->state != q->state || p->table != q->table || p->table_count != q->table_count)
         return false;
     if (memcmp(p->over, q->over, sizeof p->over[0] * (size_t)p->over_count) != 0)
         return false;
@@ -124,7 +169,8 @@ anl_node *anl_work_node(anl_work *w, const anl_node *proto)
     anl_node *n = ANL_NEW(w->arena, anl_node);
     *n = *proto;
     n->inputs = ANL_NEW_ARRAY(w->arena, anl_node *, n->input_count + 1);
-    memcpy(n->inputs, proto->inputs, sizeof n->inputs[0] * (size_t)n->input_count);
+    if (n->input_count > 0)
+        memcpy(n->inputs, proto->inputs, sizeof n->inputs[0] * (size_t)n->input_count);
     n->id = w->node_count;
     w->hash[h & mask] = n->id;
     ANL_PUSH(w->arena, w->nodes, w->node_count, w->node_capacity, n);
@@ -141,11 +187,17 @@ static anl_node *constant(anl_work *w, const anl_node *like, anl_dtype dtype, do
 
 static anl_node *simplify_scalar(anl_work *w, anl_node *proto);
 
-static anl_node *scalar(anl_work *w, const anl_node *like, anl_scalar op, anl_dtype dtype, const anl_axis *axes, int rank, int count, anl_node *a,
-                        anl_node *b, anl_node *c)
+static anl_node *scalar(anl_work *w, const anl_node *like, anl_scalar op, anl_dtype dtype, const anl_axis *axes, int rank,
+                        int count, anl_node *a, anl_node *b, anl_node *c)
 {
     anl_node *in[3] = {a, b, c};
-    anl_node n = {.op = ANL_OP_SCALAR, .dtype = dtype, .rank = rank, .input_count = count, .inputs = in, .span = like->span, .path = like->path};
+    anl_node n = {.op = ANL_OP_SCALAR,
+                  .dtype = dtype,
+                  .rank = rank,
+                  .input_count = count,
+                  .inputs = in,
+                  .span = like->span,
+                  .path = like->path};
     n.attrs.scalar = op;
     if (rank > 0)
         memcpy(n.axes, axes, sizeof axes[0] * (size_t)rank);
@@ -199,7 +251,13 @@ static anl_node *in_order(anl_work *w, anl_node *x, const anl_node *n)
     for (int i = 0; i < n->rank; i++)
         if (!has_axis(x, n->axes[i].id))
             return NULL;
-    anl_node t = {.op = ANL_OP_TRANSPOSE, .dtype = n->dtype, .rank = n->rank, .input_count = 1, .inputs = &x, .span = n->span, .path = n->path};
+    anl_node t = {.op = ANL_OP_TRANSPOSE,
+                  .dtype = n->dtype,
+                  .rank = n->rank,
+                  .input_count = 1,
+                  .inputs = &x,
+                  .span = n->span,
+                  .path = n->path};
     memcpy(t.axes, n->axes, sizeof t.axes);
     if (x->op == ANL_OP_TRANSPOSE) {
         if (same_order(x->inputs[0], n))
@@ -327,7 +385,8 @@ static anl_node *simplify_scalar(anl_work *w, anl_node *p)
                 for (int j = 0; j < 2; j++) {
                     double y;
                     if (is_const(o->inputs[j], &y))
-                        return scalar(w, p, ANL_S_MUL, p->dtype, p->axes, p->rank, 2, constant(w, p, p->dtype, x * y), o->inputs[1 - j], NULL);
+                        return scalar(w, p, ANL_S_MUL, p->dtype, p->axes, p->rank, 2, constant(w, p, p->dtype, x * y),
+                                      o->inputs[1 - j], NULL);
                 }
         }
         if (is_scalar(a, ANL_S_NEGATE) && is_scalar(b, ANL_S_NEGATE))
@@ -378,7 +437,8 @@ static int uses_of(const anl_work *w, const anl_node *n) { return n->id < w->use
 
 static anl_node *squeeze(anl_work *w, const anl_node *like, anl_node *x, const int32_t *over, int count)
 {
-    anl_node n = {.op = (anl_op)ANL_W_SQUEEZE, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = like->span, .path = like->path};
+    anl_node n = {
+        .op = (anl_op)ANL_W_SQUEEZE, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = like->span, .path = like->path};
     for (int i = 0; i < x->rank; i++)
         if (!in_list(over, count, x->axes[i].id))
             n.axes[n.rank++] = x->axes[i];
@@ -387,7 +447,8 @@ static anl_node *squeeze(anl_work *w, const anl_node *like, anl_node *x, const i
     return n.rank == x->rank ? x : anl_work_node(w, &n);
 }
 
-static anl_node *reduce(anl_work *w, const anl_node *like, anl_op op, anl_node *x, const int32_t *over, int count, bool may_merge);
+static anl_node *reduce(anl_work *w, const anl_node *like, anl_op op, anl_node *x, const int32_t *over, int count,
+                        bool may_merge);
 
 /* Factors of a product, signs apart. */
 typedef struct factors {
@@ -488,7 +549,12 @@ static anl_node *factor_sum(anl_work *w, const anl_node *like, anl_node *x, cons
 
 static anl_node *reduce(anl_work *w, const anl_node *like, anl_op op, anl_node *x, const int32_t *over, int count, bool may_merge)
 {
-    anl_node n = {.op = op, .dtype = op == ANL_OP_ARGMAX ? ANL_I32 : x->dtype, .input_count = 1, .inputs = &x, .span = like->span, .path = like->path};
+    anl_node n = {.op = op,
+                  .dtype = op == ANL_OP_ARGMAX ? ANL_I32 : x->dtype,
+                  .input_count = 1,
+                  .inputs = &x,
+                  .span = like->span,
+                  .path = like->path};
     bool unit = true;
     for (int i = 0; i < x->rank; i++) {
         if (in_list(over, count, x->axes[i].id))
@@ -530,7 +596,8 @@ static anl_node *reduce(anl_work *w, const anl_node *like, anl_op op, anl_node *
 }
 
 /* ---- rewritten operations ---- */
-/* UNWINDOWS: a sum over taps of the terms that each tap adds. Where the input is itself such a sum (the next space axis), both become one. */
+/* UNWINDOWS: a sum over taps of the terms that each tap adds. Where the input is itself such a sum (the next space axis), both
+ * become one. */
 static anl_node *unwindows(anl_work *w, const anl_node *p, anl_node *x)
 {
     const anl_slide *s = &p->attrs.slide[0];
@@ -543,10 +610,17 @@ static anl_node *unwindows(anl_work *w, const anl_node *p, anl_node *x)
             merged[merged_count++] = x->attrs.over[i];
         x = x->inputs[0];
     }
-    anl_node n = {.op = (anl_op)ANL_W_UNWIN, .dtype = x->dtype, .rank = x->rank, .input_count = 1, .inputs = &x, .span = p->span, .path = p->path};
+    anl_node n = {.op = (anl_op)ANL_W_UNWIN,
+                  .dtype = x->dtype,
+                  .rank = x->rank,
+                  .input_count = 1,
+                  .inputs = &x,
+                  .span = p->span,
+                  .path = p->path};
     memcpy(n.axes, x->axes, sizeof n.axes);
     n.axes[axis_at(x, s->axis)].size = s->in_size;
-    if (s->dilation == 1) /* of the taps, only every stride-th reaches a given position: a coordinate j stands for tap phase + j * stride */
+    if (s->dilation ==
+        1) /* of the taps, only every stride-th reaches a given position: a coordinate j stands for tap phase + j * stride */
         n.axes[axis_at(x, tap)].size = (s->tap_size + s->stride - 1) / s->stride;
     n.attrs.axis[0] = s->axis;
     n.attrs.axis[1] = tap;
@@ -577,7 +651,8 @@ static anl_node *split_axis(anl_work *w, const anl_node *like, anl_node *x, int3
     return anl_work_node(w, &n);
 }
 
-/* SEGMENT_SUM: segments of very different lengths share one rectangular domain [segment, longest], so first sums over aligned blocks make it small. */
+/* SEGMENT_SUM: segments of very different lengths share one rectangular domain [segment, longest], so first sums over aligned
+ * blocks make it small. */
 static anl_node *segment_sum(anl_work *w, const anl_node *p, anl_node *x)
 {
     const int32_t *starts = p->attrs.table;
@@ -607,7 +682,8 @@ static anl_node *segment_sum(anl_work *w, const anl_node *p, anl_node *x)
     for (int s = 0; s < segments; s++)
         longest = starts[s + 1] - starts[s] > longest ? starts[s + 1] - starts[s] : longest;
     int32_t within = w->next_axis++;
-    anl_node n = {.op = (anl_op)ANL_W_SEGMENT, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = p->span, .path = p->path};
+    anl_node n = {
+        .op = (anl_op)ANL_W_SEGMENT, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = p->span, .path = p->path};
     for (int i = 0; i < x->rank; i++) {
         if (x->axes[i].id != axis) {
             n.axes[n.rank++] = x->axes[i];
@@ -637,7 +713,13 @@ static anl_node *top_k(anl_work *w, const anl_node *p, anl_node *x)
     anl_node **picks = ANL_NEW_ARRAY(w->arena, anl_node *, k);
     for (int i = 0; i < k; i++) {
         anl_node *pick = reduce(w, p, ANL_OP_ARGMAX, rest, &axis, 1, false);
-        anl_node g = {.op = ANL_OP_REPLICATE, .dtype = ANL_I32, .rank = 1, .axes = {{axis, 1}}, .input_count = 1, .inputs = &pick, .span = p->span,
+        anl_node g = {.op = ANL_OP_REPLICATE,
+                      .dtype = ANL_I32,
+                      .rank = 1,
+                      .axes = {{axis, 1}},
+                      .input_count = 1,
+                      .inputs = &pick,
+                      .span = p->span,
                       .path = p->path};
         for (int j = 0; j < pick->rank; j++)
             g.axes[g.rank++] = pick->axes[j];
@@ -646,11 +728,18 @@ static anl_node *top_k(anl_work *w, const anl_node *p, anl_node *x)
         if (i + 1 == k)
             break;
         anl_node *keep = scalar(w, p, ANL_S_NE, ANL_BOOL, x->axes, x->rank, 2, position, pick, NULL);
-        rest = scalar(w, p, ANL_S_SELECT, x->dtype, x->axes, x->rank, 3, keep, rest, constant(w, p, x->dtype, x->dtype == ANL_I32 ? INT32_MIN : -INFINITY));
+        rest = scalar(w, p, ANL_S_SELECT, x->dtype, x->axes, x->rank, 3, keep, rest,
+                      constant(w, p, x->dtype, x->dtype == ANL_I32 ? INT32_MIN : -INFINITY));
     }
     if (k == 1)
         return in_order(w, picks[0], p);
-    anl_node c = {.op = ANL_OP_CONCAT, .dtype = ANL_I32, .rank = picks[0]->rank, .input_count = k, .inputs = picks, .span = p->span, .path = p->path};
+    anl_node c = {.op = ANL_OP_CONCAT,
+                  .dtype = ANL_I32,
+                  .rank = picks[0]->rank,
+                  .input_count = k,
+                  .inputs = picks,
+                  .span = p->span,
+                  .path = p->path};
     memcpy(c.axes, picks[0]->axes, sizeof c.axes);
     c.axes[0].size = k;
     c.attrs.axis[0] = axis;
@@ -680,11 +769,13 @@ static anl_node *simplify_slice(anl_work *w, anl_node *p)
         return simplify_slice(w, &n);
     }
     if (x->op == ANL_OP_CONCAT && x->attrs.axis[0] == axis) {
-        int32_t low = step > 0 ? start : start + step * (size - 1), high = step > 0 ? start + step * (size - 1) : start, at_piece = 0;
+        int32_t low = step > 0 ? start : start + step * (size - 1), high = step > 0 ? start + step * (size - 1) : start,
+                at_piece = 0;
         for (int i = 0; i < x->input_count; i++) {
             int32_t length = anl_node_size(x->inputs[i], axis);
             if (low >= at_piece && high < at_piece + length) {
-                anl_node *piece = in_order(w, x->inputs[i], &(anl_node){.dtype = x->dtype, .rank = x->rank, .span = p->span, .path = p->path});
+                anl_node *piece =
+                    in_order(w, x->inputs[i], &(anl_node){.dtype = x->dtype, .rank = x->rank, .span = p->span, .path = p->path});
                 piece = piece ? piece : x->inputs[i];
                 if (!same_order(piece, p))
                     break;
@@ -775,8 +866,8 @@ static anl_node *rewrite(anl_work *w, const anl_node *old, anl_node **in, bool k
     case ANL_OP_SLICE:
         return simplify_slice(w, &p);
     case ANL_OP_PLACE:
-        if (p.attrs.start == 0 && p.attrs.step == 1 && anl_node_size(in[0], p.attrs.axis[0]) == anl_node_size(&p, p.attrs.axis[0]) &&
-            (r = in_order(w, in[0], &p)))
+        if (p.attrs.start == 0 && p.attrs.step == 1 &&
+            anl_node_size(in[0], p.attrs.axis[0]) == anl_node_size(&p, p.attrs.axis[0]) && (r = in_order(w, in[0], &p)))
             return r;
         return anl_work_node(w, &p);
     case ANL_OP_CONCAT:

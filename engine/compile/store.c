@@ -11,7 +11,8 @@ enum { LOAD_COST = 8, LAUNCH_COST = 100000, WEIGHT_MAX = 500 };
 
 bool anl_is_reduction(int op)
 {
-    return op == ANL_OP_SUM || op == ANL_OP_MAX || op == ANL_OP_ARGMAX || op == ANL_OP_LOGSUMEXP || op == ANL_OP_MEAN || op == ANL_OP_VARIANCE;
+    return op == ANL_OP_SUM || op == ANL_OP_MAX || op == ANL_OP_ARGMAX || op == ANL_OP_LOGSUMEXP || op == ANL_OP_MEAN ||
+           op == ANL_OP_VARIANCE;
 }
 
 bool anl_is_inline_movement(int op)
@@ -39,13 +40,16 @@ int anl_work_esize(const anl_work *w, anl_dtype dtype) { return w->options.f64 &
 
 int32_t anl_work_buffer(anl_work *w, anl_space space, anl_dtype dtype, int64_t count, const char *name, const anl_node *node)
 {
-    anl_wbuffer b = {.b = {.space = space, .dtype = dtype, .name = name, .count = count}, .parent = -1, .first = -1, .last = -1, .node = node};
+    anl_wbuffer b = {
+        .b = {.space = space, .dtype = dtype, .name = name, .count = count}, .parent = -1, .first = -1, .last = -1, .node = node};
     b.b.bytes = count * anl_work_esize(w, dtype);
     if (count >= INT32_MAX)
-        anl_work_fail(w, ANL_A_program_limit, node, "%s has %lld elements; a tensor holds fewer than 2147483647", name, (long long)count);
+        anl_work_fail(w, ANL_A_program_limit, node, "%s has %lld elements; a tensor holds fewer than 2147483647", name,
+                      (long long)count);
     else if (w->options.range_limit > 0 && b.b.bytes > w->options.range_limit)
         anl_work_fail(w, ANL_A_device_range, node,
-                      "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: a smaller batch, smaller images or narrower layers make it fit",
+                      "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: a smaller batch, smaller images or "
+                      "narrower layers make it fit",
                       name, (double)b.b.bytes / 1048576, (double)w->options.range_limit / 1048576);
     ANL_PUSH(w->arena, w->buffers, w->buffer_count, w->buffer_capacity, b);
     return w->buffer_count - 1;
@@ -162,7 +166,10 @@ static bool view_step(anl_work *w, anl_node *n, anl_node **leaf, int64_t *base, 
             return false;
         for (int i = 0; i < n->rank; i++) {
             int at = axis_at(x, n->axes[i].id);
-            stride[i] = n->axes[i].id == s->axis ? in[from] * s->stride : n->axes[i].id == a->axis[1] ? in[from] * s->dilation : at >= 0 ? in[at] : 0;
+            stride[i] = n->axes[i].id == s->axis      ? in[from] * s->stride
+                        : n->axes[i].id == a->axis[1] ? in[from] * s->dilation
+                        : at >= 0                     ? in[at]
+                                                      : 0;
         }
         return true;
     }
@@ -201,7 +208,8 @@ static void add_leaf(int32_t *list, int *count, int limit, int32_t id)
         list[(*count)++] = id;
 }
 
-static void leaves_step(anl_work *w, anl_node *n, bool top, int32_t *list, int *count, int limit, int32_t *seen, int *seen_count, int seen_limit)
+static void leaves_step(anl_work *w, anl_node *n, bool top, int32_t *list, int *count, int limit, int32_t *seen, int *seen_count,
+                        int seen_limit)
 {
     const anl_info *info = &w->info[n->id];
     if (info->host || n->op == ANL_OP_CONST || *count > limit)
@@ -279,8 +287,8 @@ static void place_sources(anl_work *w)
         if (n->op == ANL_OP_FIELD || n->op == ANL_OP_TABLE) {
             const char *name = n->op == ANL_OP_FIELD ? n->attrs.name : "table";
             info->stored = info->source = true;
-            info->at.buffer = anl_work_buffer(w, n->op == ANL_OP_FIELD ? ANL_SPACE_INPUT : ANL_SPACE_TABLE, n->dtype, anl_node_count(n),
-                                              anl_arena_text(w->out, name ? name : ""), n);
+            info->at.buffer = anl_work_buffer(w, n->op == ANL_OP_FIELD ? ANL_SPACE_INPUT : ANL_SPACE_TABLE, n->dtype,
+                                              anl_node_count(n), anl_arena_text(w->out, name ? name : ""), n);
             natural(n, info->at.stride);
             if (n->op == ANL_OP_TABLE)
                 w->buffers[info->at.buffer].b.table = n->attrs.table;
@@ -350,7 +358,8 @@ static bool in_chain(const anl_work *w, const anl_node *n)
     return c >= 0 && w->info[c].absorbed >= 0;
 }
 
-/* A contraction whose only use is a chain of elementwise operations on the same axes: the chain is done at the contraction's stores. */
+/* A contraction whose only use is a chain of elementwise operations on the same axes: the chain is done at the contraction's
+ * stores. */
 static void absorb(anl_work *w, anl_node *c)
 {
     anl_node *n = c, *chain[16];
@@ -476,7 +485,8 @@ static void gather_costs(anl_work *w, anl_node *n)
                     add_leaf(info->leaf, &info->leaf_count, ANL_LEAF_MAX, in->leaf[l]);
                 bool may = x->op != ANL_OP_CONTRACT && x->op < ANL_OP_COUNT && !in_chain(w, x);
                 if (may && (largest < 0 || in->leaf_count > w->info[n->inputs[largest]->id].leaf_count ||
-                            (in->leaf_count == w->info[n->inputs[largest]->id].leaf_count && in->weight > w->info[n->inputs[largest]->id].weight)))
+                            (in->leaf_count == w->info[n->inputs[largest]->id].leaf_count &&
+                             in->weight > w->info[n->inputs[largest]->id].weight)))
                     largest = i;
             }
             over = info->leaf_count > ANL_LEAF_MAX;
@@ -616,7 +626,8 @@ static void new_root(anl_work *w, anl_root r)
     ANL_PUSH(w->arena, w->roots, w->root_count, w->root_capacity, r);
 }
 
-/* The place of a movement node's input, given the node's: the inverse of a view. False where elements would be left out or doubled. */
+/* The place of a movement node's input, given the node's: the inverse of a view. False where elements would be left out or
+ * doubled. */
 static bool place_through(const anl_node *n, const anl_place *out, anl_place *in)
 {
     const anl_node *x = n->inputs[0];
@@ -681,7 +692,8 @@ static bool place_through(const anl_node *n, const anl_place *out, anl_place *in
     return true;
 }
 
-/* A buffer for the part of a concat's buffer that one piece fills, so that hazards are judged by the part: if it is whole rows and aligned. */
+/* A buffer for the part of a concat's buffer that one piece fills, so that hazards are judged by the part: if it is whole rows
+ * and aligned. */
 static bool narrow(anl_work *w, const anl_node *n, anl_place *at, bool try)
 {
     int64_t low = at->base, high = at->base;
@@ -690,7 +702,8 @@ static bool narrow(anl_work *w, const anl_node *n, anl_place *at, bool try)
     anl_wbuffer whole = w->buffers[at->buffer];
     int esize = anl_work_esize(w, whole.b.dtype);
     int64_t count = high - low + 1;
-    if (whole.b.space == ANL_SPACE_STATE || low * esize % ANL_ALIGNMENT != 0 || count != anl_node_count(n) || count == whole.b.count)
+    if (whole.b.space == ANL_SPACE_STATE || low * esize % ANL_ALIGNMENT != 0 || count != anl_node_count(n) ||
+        count == whole.b.count)
         return false;
     if (try)
         return true;
@@ -706,14 +719,15 @@ static bool narrow(anl_work *w, const anl_node *n, anl_place *at, bool try)
     return true;
 }
 
-static anl_root piece_root(anl_work *w, anl_node *piece, const anl_place *at, bool update, int32_t concat)
+static anl_root piece_root(anl_node *piece, const anl_place *at, bool update, int32_t concat)
 {
     anl_root r = {.concat = concat, .node = piece, .rank = piece->rank, .to = *at, .update = update};
     memcpy(r.axes, piece->axes, sizeof r.axes);
     return r;
 }
 
-/* A stored concat is filled in place: what is computed only for it is computed there, the rest is copied, pads are written by one kernel. */
+/* A stored concat is filled in place: what is computed only for it is computed there, the rest is copied, pads are written by one
+ * kernel. */
 static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count, int *capacity)
 {
     anl_info *info = &w->info[n->id];
@@ -737,7 +751,8 @@ static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count,
         bool ok = !w->options.no_fusion;
         for (;;) {
             const anl_info *qi = &w->info[q->id];
-            if (!ok || w->uses[q->id] != 1 || w->extra[q->id] != 0 || qi->source || qi->host || qi->aliased || q->op == ANL_OP_CONST) {
+            if (!ok || w->uses[q->id] != 1 || w->extra[q->id] != 0 || qi->source || qi->host || qi->aliased ||
+                q->op == ANL_OP_CONST) {
                 ok = false;
                 break;
             }
@@ -772,7 +787,7 @@ static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count,
             qi->concat = n->id;
         } else {
             pad_count = pad_before;
-            ANL_PUSH(w->arena, *copies, *count, *capacity, piece_root(w, x, &at, false, n->id));
+            ANL_PUSH(w->arena, *copies, *count, *capacity, piece_root(x, &at, false, n->id));
             all_narrow = all_narrow && narrow(w, x, &at, true);
         }
     }
@@ -782,7 +797,8 @@ static void fill_concat(anl_work *w, anl_node *n, anl_root **copies, int *count,
     for (int i = first_copy; all_narrow && i < *count; i++)
         narrow(w, (*copies)[i].node, &(*copies)[i].to, false);
     if (pad_count > 0) {
-        anl_root r = {.concat = n->id, .node = n, .fill = true, .fill_value = 0, .to = info->at, .rank = 1, .axes = {{-1, pad_count}}};
+        anl_root r = {
+            .concat = n->id, .node = n, .fill = true, .fill_value = 0, .to = info->at, .rank = 1, .axes = {{-1, pad_count}}};
         r.fill_table = anl_work_buffer(w, ANL_SPACE_TABLE, ANL_I32, pad_count, "pads", n);
         int32_t *copy = ANL_NEW_ARRAY(w->out, int32_t, pad_count);
         memcpy(copy, pads, sizeof(int32_t) * (size_t)pad_count);
@@ -818,7 +834,7 @@ static void update_roots(anl_work *w, int state)
             for (int k = 0; k < x->rank; k++)
                 to.stride[k] = at.stride[axis_at(n, x->axes[k].id)];
             at.base += at.stride[axis] * anl_node_size(x, n->attrs.axis[0]);
-            new_root(w, piece_root(w, x, &to, true, -1));
+            new_root(w, piece_root(x, &to, true, -1));
         }
         return;
     }
@@ -846,7 +862,8 @@ void anl_work_place(anl_work *w)
     }
     anl_root *copies = NULL;
     int copy_count = 0, copy_capacity = 0;
-    int32_t *copy_start = ANL_NEW_ARRAY(w->arena, int32_t, w->node_count + 1), *copy_end = ANL_NEW_ARRAY(w->arena, int32_t, w->node_count + 1);
+    int32_t *copy_start = ANL_NEW_ARRAY(w->arena, int32_t, w->node_count + 1),
+            *copy_end = ANL_NEW_ARRAY(w->arena, int32_t, w->node_count + 1);
     for (int i = w->node_count - 1; i >= 0; i--) {
         anl_node *n = w->nodes[i];
         anl_info *info = &w->info[i];
@@ -881,7 +898,8 @@ void anl_work_place(anl_work *w)
             continue;
         anl_root r = {.concat = -1, .node = n, .rank = n->rank};
         memcpy(r.axes, n->axes, sizeof r.axes);
-        r.to.buffer = anl_work_buffer(w, ANL_SPACE_OUTPUT, n->dtype, anl_node_count(n), anl_arena_text(w->out, w->graph->outputs[i].name), n);
+        r.to.buffer = anl_work_buffer(w, ANL_SPACE_OUTPUT, n->dtype, anl_node_count(n),
+                                      anl_arena_text(w->out, w->graph->outputs[i].name), n);
         natural(n, r.to.stride);
         w->output_at[i] = r.to;
         new_root(w, r);

@@ -112,10 +112,12 @@ static void print_summary(explained *e, const anl_explain_options *o, FILE *out)
     table weights = {0}, work = {0};
     for (int i = 0; i < e->layout->count; i++) {
         const anl_state_place *s = &e->layout->places[i];
-        bool weight = s->kind == ANL_WEIGHT_MATRIX || s->kind == ANL_WEIGHT_BIAS || s->kind == ANL_WEIGHT_NORM || s->kind == ANL_WEIGHT_OTHER;
+        bool weight = s->kind == ANL_WEIGHT_MATRIX || s->kind == ANL_WEIGHT_BIAS || s->kind == ANL_WEIGHT_NORM ||
+                      s->kind == ANL_WEIGHT_OTHER;
         bool holds = false; /* an arena: its members are counted */
         for (int j = 0; j < e->layout->count && !s->in_arena && !holds; j++)
-            holds = e->layout->places[j].in_arena && e->layout->places[j].offset >= s->offset && e->layout->places[j].offset < s->offset + s->count * 4;
+            holds = e->layout->places[j].in_arena && e->layout->places[j].offset >= s->offset &&
+                    e->layout->places[j].offset < s->offset + s->count * 4;
         if (!weight || holds) {
             state += holds || s->in_arena ? 0 : s->count;
             continue;
@@ -160,7 +162,8 @@ static void print_summary(explained *e, const anl_explain_options *o, FILE *out)
     fprintf(out, "; inputs ");
     print_bytes(out, (double)p->space_bytes[ANL_SPACE_INPUT]);
     fprintf(out, "\n  graph        %d nodes\n", e->traced->graph->node_count);
-    fprintf(out, "  kernels      %d: %d elementwise, %d reductions, %d matrix products and convolutions\n", p->kernel_count, kinds[0], kinds[1], kinds[2]);
+    fprintf(out, "  kernels      %d: %d elementwise, %d reductions, %d matrix products and convolutions\n", p->kernel_count,
+            kinds[0], kinds[1], kinds[2]);
     fprintf(out, "  barriers     %d\n", barriers);
     if (o->checked)
         fprintf(out, "  checker      agrees\n");
@@ -176,8 +179,8 @@ static void print_summary(explained *e, const anl_explain_options *o, FILE *out)
     fprintf(out, "\n%-*s  %7s  %10s  %6s  %10s\n", width, "computed in", "kernels", "GFLOP", "%", "MiB");
     for (int i = 0; i < work.count; i++) {
         const module *m = &work.rows[i];
-        fprintf(out, "%-*s  %7d  %10.4f  %6.1f  %10.2f\n", width, m->name, m->kernels, m->flops * 1e-9, flops > 0 ? 100 * m->flops / flops : 0,
-                m->bytes / 1048576);
+        fprintf(out, "%-*s  %7d  %10.4f  %6.1f  %10.2f\n", width, m->name, m->kernels, m->flops * 1e-9,
+                flops > 0 ? 100 * m->flops / flops : 0, m->bytes / 1048576);
     }
 }
 

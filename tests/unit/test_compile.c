@@ -1,7 +1,7 @@
 /* The compiler: what it makes of small graphs, judged three ways.
  * In: graphs made with the operation builders, by hand and by a seeded generator. Out: check's report.
- * Every program passes the second checker; fused programs give the numbers of the unfused float64 one on the host executor; and the checker finds
- * each of a list of planted faults. */
+ * Every program passes the second checker; fused programs give the numbers of the unfused float64 one on the host executor; and
+ * the checker finds each of a list of planted faults. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -196,60 +196,104 @@ static double whole_part(double v) { return v < 0 ? ceil(v) : floor(v); }
 static double apply(const anl_instr *i, anl_dtype operand, double a, double b, double c)
 {
     switch ((anl_scalar)i->op) {
-    case ANL_S_NEGATE: return -a;
-    case ANL_S_ABS: return fabs(a);
-    case ANL_S_FLOOR: return floor(a);
-    case ANL_S_EXP: return exp(a);
-    case ANL_S_LOG: return log(a);
-    case ANL_S_SQRT: return sqrt(a);
-    case ANL_S_RSQRT: return 1 / sqrt(a);
-    case ANL_S_TANH: return tanh(a);
-    case ANL_S_ERF: return erf(a);
-    case ANL_S_SIN: return sin(a);
-    case ANL_S_COS: return cos(a);
-    case ANL_S_NOT: return a == 0;
-    case ANL_S_CAST: return i->dtype == ANL_BOOL ? a != 0 : i->dtype == ANL_I32 ? whole_part(a) : a;
-    case ANL_S_ADD: return a + b;
-    case ANL_S_SUB: return a - b;
-    case ANL_S_MUL: return a * b;
-    case ANL_S_DIV: return operand == ANL_I32 ? whole_part(a / b) : a / b;
-    case ANL_S_FLOORDIV: return floor(a / b);
-    case ANL_S_MOD: return a - b * floor(a / b);
-    case ANL_S_POW: return pow(a, b);
-    case ANL_S_MINIMUM: return a < b ? a : b;
-    case ANL_S_MAXIMUM: return a > b ? a : b;
-    case ANL_S_LT: return a < b;
-    case ANL_S_LE: return a <= b;
-    case ANL_S_EQ: return a == b;
-    case ANL_S_NE: return a != b;
-    case ANL_S_AND: return a != 0 && b != 0;
-    case ANL_S_OR: return a != 0 || b != 0;
-    case ANL_S_SELECT: return a != 0 ? b : c;
-    case ANL_SCALAR_COUNT: break;
+    case ANL_S_NEGATE:
+        return -a;
+    case ANL_S_ABS:
+        return fabs(a);
+    case ANL_S_FLOOR:
+        return floor(a);
+    case ANL_S_EXP:
+        return exp(a);
+    case ANL_S_LOG:
+        return log(a);
+    case ANL_S_SQRT:
+        return sqrt(a);
+    case ANL_S_RSQRT:
+        return 1 / sqrt(a);
+    case ANL_S_TANH:
+        return tanh(a);
+    case ANL_S_ERF:
+        return erf(a);
+    case ANL_S_SIN:
+        return sin(a);
+    case ANL_S_COS:
+        return cos(a);
+    case ANL_S_NOT:
+        return a == 0;
+    case ANL_S_CAST:
+        return i->dtype == ANL_BOOL ? a != 0 : i->dtype == ANL_I32 ? whole_part(a) : a;
+    case ANL_S_ADD:
+        return a + b;
+    case ANL_S_SUB:
+        return a - b;
+    case ANL_S_MUL:
+        return a * b;
+    case ANL_S_DIV:
+        return operand == ANL_I32 ? whole_part(a / b) : a / b;
+    case ANL_S_FLOORDIV:
+        return floor(a / b);
+    case ANL_S_MOD:
+        return a - b * floor(a / b);
+    case ANL_S_POW:
+        return pow(a, b);
+    case ANL_S_MINIMUM:
+        return a < b ? a : b;
+    case ANL_S_MAXIMUM:
+        return a > b ? a : b;
+    case ANL_S_LT:
+        return a < b;
+    case ANL_S_LE:
+        return a <= b;
+    case ANL_S_EQ:
+        return a == b;
+    case ANL_S_NE:
+        return a != b;
+    case ANL_S_AND:
+        return a != 0 && b != 0;
+    case ANL_S_OR:
+        return a != 0 || b != 0;
+    case ANL_S_SELECT:
+        return a != 0 ? b : c;
+    case ANL_SCALAR_COUNT:
+        break;
     }
     ck_abort_msg("unknown operation");
 }
 
-static void evaluate(const machine *m, const anl_kernel *k, int from, int to, const int32_t *point, const double (*acc)[2], double *v)
+static void evaluate(const machine *m, const anl_kernel *k, int from, int to, const int32_t *point, const double (*acc)[2],
+                     double *v)
 {
     for (int n = from; n < to; n++) {
         const anl_instr *i = &k->instrs[n];
         switch (i->op) {
-        case ANL_X_CONST: v[n] = i->value; break;
-        case ANL_X_DIM: v[n] = point[i->slot]; break;
-        case ANL_X_LOAD: v[n] = i->b < 0 || v[i->b] != 0 ? load_element(m, k->args[i->slot].buffer, (int64_t)v[i->a]) : i->value; break;
-        case ANL_X_SCALAR: v[n] = m->scalars[i->slot]; break;
-        case ANL_X_ACC: v[n] = acc[i->slot][i->a > 0]; break;
+        case ANL_X_CONST:
+            v[n] = i->value;
+            break;
+        case ANL_X_DIM:
+            v[n] = point[i->slot];
+            break;
+        case ANL_X_LOAD:
+            v[n] = i->b < 0 || v[i->b] != 0 ? load_element(m, k->args[i->slot].buffer, (int64_t)v[i->a]) : i->value;
+            break;
+        case ANL_X_SCALAR:
+            v[n] = m->scalars[i->slot];
+            break;
+        case ANL_X_ACC:
+            v[n] = acc[i->slot][i->a > 0];
+            break;
         case ANL_X_UNIFORM:
         case ANL_X_NORMAL: {
-            uint32_t counter[4] = {(uint32_t)(int32_t)v[i->a], i->b >= 0 ? (uint32_t)(int32_t)v[i->b] : 0, (uint32_t)m->step, (uint32_t)(m->step >> 32)};
+            uint32_t counter[4] = {(uint32_t)(int32_t)v[i->a], i->b >= 0 ? (uint32_t)(int32_t)v[i->b] : 0, (uint32_t)m->step,
+                                   (uint32_t)(m->step >> 32)};
             uint32_t key[2] = {(uint32_t)i->key, (uint32_t)(i->key >> 32)}, out[4];
             anl_philox(counter, key, out);
             double u0 = anl_philox_unit(out[0]), u1 = anl_philox_unit(out[1]);
             v[n] = i->op == ANL_X_UNIFORM ? u0 : sqrt(-2 * log(1 - u0)) * cos(2 * 3.14159265358979323846 * u1);
             break;
         }
-        default: v[n] = apply(i, (anl_dtype)k->instrs[i->op == ANL_S_SELECT ? i->b : i->a].dtype, v[i->a], i->b >= 0 ? v[i->b] : 0, i->c >= 0 ? v[i->c] : 0);
+        default:
+            v[n] = apply(i, (anl_dtype)k->instrs[i->op == ANL_S_SELECT ? i->b : i->a].dtype, v[i->a], i->b >= 0 ? v[i->b] : 0,
+                         i->c >= 0 ? v[i->c] : 0);
         }
     }
 }
@@ -350,11 +394,21 @@ static void reduce_at(const machine *m, const anl_kernel *k, int32_t *point, dou
             shifted += exp(x[i] - top);
         acc[a][1] = square / (double)count;
         switch (k->accumulators[a].combine) {
-        case ANL_SUM: acc[a][0] = sum; break;
-        case ANL_MAX: acc[a][0] = top; break;
-        case ANL_ARGMAX: acc[a][0] = (double)at; break;
-        case ANL_LOGSUMEXP: acc[a][0] = isinf(top) ? top : top + log(shifted); break;
-        case ANL_MOMENTS: acc[a][0] = mean; break;
+        case ANL_SUM:
+            acc[a][0] = sum;
+            break;
+        case ANL_MAX:
+            acc[a][0] = top;
+            break;
+        case ANL_ARGMAX:
+            acc[a][0] = (double)at;
+            break;
+        case ANL_LOGSUMEXP:
+            acc[a][0] = isinf(top) ? top : top + log(shifted);
+            break;
+        case ANL_MOMENTS:
+            acc[a][0] = mean;
+            break;
         }
     }
     free(values);
@@ -397,7 +451,8 @@ static numbers run_interpreted(const anl_program *p, int steps)
         for (int i = 0; i < p->input_count; i++) {
             const anl_buffer *b = &p->buffers[p->inputs[i].buffer];
             for (int64_t n = 0; n < b->count; n++)
-                put_number(m.space[b->space] + b->offset, p, b->dtype, n, noise(anl_hash_text(p->inputs[i].name, (uint64_t)step + 9), n));
+                put_number(m.space[b->space] + b->offset, p, b->dtype, n,
+                           noise(anl_hash_text(p->inputs[i].name, (uint64_t)step + 9), n));
         }
         m.step = step + 3;
         anl_program_scalars(p, m.step, 10, 100, m.scalars);
@@ -427,7 +482,8 @@ static bool close_to(double a, double b, double tolerance)
     return fabs(a - b) <= tolerance * (1 + fabs(b));
 }
 
-static void compare(anl_graph *g, const anl_program *p, const numbers *got, const numbers *want, double tolerance, double allowed, const char *what)
+static void compare(anl_graph *g, const anl_program *p, const numbers *got, const numbers *want, double tolerance, double allowed,
+                    const char *what)
 {
     ck_assert_int_eq(got->count, want->count);
     int64_t wrong = 0, first = -1;
@@ -443,8 +499,8 @@ static void compare(anl_graph *g, const anl_program *p, const numbers *got, cons
             fprintf(stderr, "kernel %d\n", k);
             anl_kernel_print(p, k, stderr);
         }
-        ck_abort_msg("%s: %lld of %lld numbers differ, first number %lld: %.9g, should be %.9g", what, (long long)wrong, (long long)got->count,
-                     (long long)first, got->v[first], want->v[first]);
+        ck_abort_msg("%s: %lld of %lld numbers differ, first number %lld: %.9g, should be %.9g", what, (long long)wrong,
+                     (long long)got->count, (long long)first, got->v[first], want->v[first]);
     }
 }
 
@@ -502,7 +558,8 @@ static anl_node *weight(anl_graph *g, const char *path, const anl_axis *axes, in
 /* Convolution 3x3 of x [.., y, x, channel] to `out` channels. */
 static anl_node *conv(anl_graph *g, const char *path, anl_node *x, int out, int kernel, int stride)
 {
-    int32_t channel = anl_graph_axis(g, "channel"), o = anl_graph_axis(g, "out"), ay = anl_graph_axis(g, "y"), axx = anl_graph_axis(g, "x");
+    int32_t channel = anl_graph_axis(g, "channel"), o = anl_graph_axis(g, "out"), ay = anl_graph_axis(g, "y"),
+            axx = anl_graph_axis(g, "x");
     int in = anl_node_size(x, channel), h = anl_node_size(x, ay), w = anl_node_size(x, axx), pad = kernel / 2;
     anl_axis axes[4] = {{o, out}, {channel, in}, {ay, kernel}, {axx, kernel}};
     anl_node *k = weight(g, path, axes, 4);
@@ -618,8 +675,8 @@ START_TEST(block_forward_and_backward)
     anl_program *p = compile_graph(g, false, false, &layout);
     if (getenv("ANL_TEST_PRINT"))
         anl_program_print(p, stdout);
-    /* 3 convolutions with 3 products each, but no gradient by the image: 8; for each normalisation: moments, apply, two sums, gradient: 12;
-     * loss; and the updates that are no tails: 3 weights */
+    /* 3 convolutions with 3 products each, but no gradient by the image: 8; for each normalisation: moments, apply, two sums,
+     * gradient: 12; loss; and the updates that are no tails: 3 weights */
     ck_assert_int_le(p->kernel_count, 8 + 12 + 1 + 6);
     anl_program_free(&p);
     anl_state_layout_free(&layout);
@@ -697,7 +754,8 @@ START_TEST(arena_with_optimizer)
     memcpy(table, starts, sizeof starts);
     int32_t segment = anl_graph_axis(g, "segment");
     anl_node *norm_w = anl_g_unary(g, ANL_S_SQRT, anl_g_segment_sum(g, mul(g, w, w), flat, table, WEIGHTS, segment));
-    anl_node *norm_g = anl_g_unary(g, ANL_S_SQRT, anl_g_segment_sum(g, mul(g, gradient, gradient), flat, table, WEIGHTS, segment));
+    anl_node *norm_g =
+        anl_g_unary(g, ANL_S_SQRT, anl_g_segment_sum(g, mul(g, gradient, gradient), flat, table, WEIGHTS, segment));
     anl_node *ratio = anl_g_binary(g, ANL_S_DIV, norm_w, add(g, norm_g, num(g, 1e-3)));
     int32_t *of = ANL_NEW_ARRAY(g->arena, int32_t, starts[WEIGHTS]);
     for (int i = 0; i < WEIGHTS; i++)
@@ -736,7 +794,8 @@ START_TEST(updates_take_effect_together)
     anl_node *keys = field(g, "keys", ANL_F32, batch, 2), *old = anl_graph_state_value(g, queue);
     anl_node *parts[2] = {anl_g_rename(g, keys, batch[0].id, memory[0].id), anl_g_slice(g, old, memory[0].id, 0, 8, 1)};
     queue->update = anl_g_concat(g, parts, 2, memory[0].id);
-    anl_state *a = anl_graph_state(g, "a", ANL_F32, ANL_STATE_OTHER, memory, 2), *b = anl_graph_state(g, "b", ANL_F32, ANL_STATE_OTHER, memory, 2);
+    anl_state *a = anl_graph_state(g, "a", ANL_F32, ANL_STATE_OTHER, memory, 2),
+              *b = anl_graph_state(g, "b", ANL_F32, ANL_STATE_OTHER, memory, 2);
     a->update = mul(g, anl_graph_state_value(g, b), num(g, 2));
     b->update = add(g, anl_g_slice(g, anl_graph_state_value(g, a), memory[0].id, 11, 12, -1), old);
     anl_graph_output(g, "sum", total(g, old));
@@ -865,7 +924,9 @@ static anl_graph *random_graph(uint64_t seed, int length)
                 int n = 2 + pick(5);
                 for (int i = 0; i < n; i++) {
                     anl_node *p = pick(2) ? mul(g, a, num(g, 0.1 * (1 + i))) : a;
-                    parts[i] = pick(2) && anl_node_size(a, axis) > 1 ? anl_g_slice(g, p, axis, 0, 1 + pick(anl_node_size(a, axis) - 1), 1) : p;
+                    parts[i] = pick(2) && anl_node_size(a, axis) > 1
+                                   ? anl_g_slice(g, p, axis, 0, 1 + pick(anl_node_size(a, axis) - 1), 1)
+                                   : p;
                 }
                 r = anl_g_concat(g, parts, n, axis);
                 if (anl_node_count(r) > 200000)
@@ -906,7 +967,8 @@ static anl_graph *random_graph(uint64_t seed, int length)
                 int32_t t = anl_graph_fresh_axis(g, "tap", true);
                 anl_slide s = {axis, size, tap, out, stride, 1, pad};
                 anl_node *wnd = anl_g_windows(g, a, s, t, 0.25);
-                r = pick(2) ? anl_g_reduce(g, pick(2) ? ANL_OP_MAX : ANL_OP_MEAN, wnd, &t, 1) : anl_g_unwindows(g, mul(g, wnd, wnd), s, t);
+                r = pick(2) ? anl_g_reduce(g, pick(2) ? ANL_OP_MAX : ANL_OP_MEAN, wnd, &t, 1)
+                            : anl_g_unwindows(g, mul(g, wnd, wnd), s, t);
             }
             break;
         case 15:
@@ -935,7 +997,8 @@ static anl_graph *random_graph(uint64_t seed, int length)
             break;
         }
         case 17: {
-            anl_node *u = anl_g_draw(g, pick(2) ? ANL_OP_UNIFORM : ANL_OP_NORMAL, 100 + (uint64_t)step, a->axes, a->rank, a->rank ? a->axes[0].id : -1);
+            anl_node *u = anl_g_draw(g, pick(2) ? ANL_OP_UNIFORM : ANL_OP_NORMAL, 100 + (uint64_t)step, a->axes, a->rank,
+                                     a->rank ? a->axes[0].id : -1);
             r = mul(g, a, u);
             break;
         }
@@ -971,7 +1034,8 @@ static anl_graph *random_graph(uint64_t seed, int length)
 
 START_TEST(random_graphs)
 {
-    int from = getenv("ANL_TEST_SEED") ? atoi(getenv("ANL_TEST_SEED")) : _i * 50, to = getenv("ANL_TEST_SEED") ? from + 1 : from + 50;
+    int from = getenv("ANL_TEST_SEED") ? atoi(getenv("ANL_TEST_SEED")) : _i * 50,
+        to = getenv("ANL_TEST_SEED") ? from + 1 : from + 50;
     for (int seed = from; seed < to; seed++) {
         anl_graph *g = random_graph((uint64_t)seed, 10 + seed % 60);
         if (getenv("ANL_TEST_SEED") || getenv("ANL_TEST_PRINT"))
@@ -1002,11 +1066,11 @@ START_TEST(checker_finds_faults)
     anl_program *p = sample_program(&g, &layout);
     anl_diagnostics *d = anl_diagnostics_new();
     ck_assert_int_eq(anl_program_check(p, d), ANL_OK);
-#define CAUGHT(what)                                                                       \
-    do {                                                                                   \
-        anl_diagnostics *mine = anl_diagnostics_new();                                     \
-        ck_assert_msg(anl_program_check(p, mine) != ANL_OK, "not found: %s", what);      \
-        anl_diagnostics_free(&mine);                                                       \
+#define CAUGHT(what)                                                                                                             \
+    do {                                                                                                                         \
+        anl_diagnostics *mine = anl_diagnostics_new();                                                                           \
+        ck_assert_msg(anl_program_check(p, mine) != ANL_OK, "not found: %s", what);                                              \
+        anl_diagnostics_free(&mine);                                                                                             \
     } while (0)
     for (int k = 0; k < p->kernel_count; k++) {
         anl_kernel *x = &p->kernels[k];
@@ -1144,7 +1208,7 @@ START_TEST(deep_network)
         x->attrs.name = crop ? "small" : "large";
         anl_node *h = relu(g, norm(g, "bn", conv(g, "conv.weight", x, 16, 3, 1)));
         for (int i = 0; i < 16; i++) {
-            char name[3][32];
+            char name[3][48];
             anl_node *body = h;
             for (int k = 0; k < 3; k++) {
                 snprintf(name[0], sizeof name[0], "b%d.conv%d.weight", i, k);
