@@ -7,8 +7,8 @@ callable *callable_of(const anl_value *v) { return v->kind == ANL_V_FUNCTION ? v
 
 static bool is_name(const anl_expression *e, const char *name) { return e->kind == ANL_E_NAME && !strcmp(e->name, name); }
 
-/* The text of `as:` and `key:`: a word, a number, a quoted text, or words joined by dots. The counter of the repeat around the step, or "", adds nothing to
- * the path: the step's weights lie directly under the number. */
+/* The text of `as:` and `key:`: a word, a number, a quoted text, or words joined by dots. The counter of the repeat around the
+ * step, or "", adds nothing to the path: the step's weights lie directly under the number. */
 static const char *component_text(tracer *t, place *p, const anl_expression *e)
 {
     switch (e->kind) {
@@ -68,10 +68,10 @@ static anl_value map_nodes(tracer *t, anl_value v, node_map map, void *context)
 /* ---- signatures ---- */
 typedef struct binding {
     frame *frame;
-    const anl_input *input;      /* NULL: a param, all axes ride along */
-    const int32_t *wanted;       /* axis ids of the pattern's named axes */
+    const anl_input *input; /* NULL: a param, all axes ride along */
+    const int32_t *wanted;  /* axis ids of the pattern's named axes */
     bool space, rest;
-    anl_value *avoid;            /* all arguments: their hidden axes are not to be taken again */
+    anl_value *avoid; /* all arguments: their hidden axes are not to be taken again */
     int avoid_count;
     struct {
         int32_t visible, hidden;
@@ -132,12 +132,16 @@ static void report_missing_axis(tracer *t, binding *b, const char *axis, anl_nod
 {
     anl_diagnostic *d;
     if (node)
-        d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, span, "`%s` of %s needs %s, and this value's axes are %s", b->input->name, b->callee, axis, axes_of(t, node));
+        d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, span, "`%s` of %s needs %s, and this value's axes are %s",
+                         b->input->name, b->callee, axis, axes_of(t, node));
     else
-        d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, span, "`%s` of %s needs %s, and this value has no axes", b->input->name, b->callee, axis);
-    if (node && node->span.line && (node->span.line != span.line || node->span.column != span.column || node->span.file != span.file))
+        d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, span, "`%s` of %s needs %s, and this value has no axes",
+                         b->input->name, b->callee, axis);
+    if (node && node->span.line &&
+        (node->span.line != span.line || node->span.column != span.column || node->span.file != span.file))
         anl_diagnostic_label(t->diagnostics, d, node->span, "the value comes from here");
-    anl_diagnostic_label(t->diagnostics, d, pattern_span.line ? pattern_span : b->input->span, "the signature: %s: %s", b->input->name, pattern_text(t, b->input));
+    anl_diagnostic_label(t->diagnostics, d, pattern_span.line ? pattern_span : b->input->span, "the signature: %s: %s",
+                         b->input->name, pattern_text(t, b->input));
     if (b->call_span.line && (b->call_span.line != span.line || b->call_span.column != span.column))
         anl_diagnostic_label(t->diagnostics, d, b->call_span, "in this call");
     b->failed = true;
@@ -152,7 +156,8 @@ static anl_node *enter_node(tracer *t, void *context, anl_node *node, anl_span s
         if (b->input->axes[i].kind != ANL_P_AXIS)
             continue;
         if (anl_node_axis(node, b->wanted[i]) < 0) {
-            report_missing_axis(t, b, anl_arena_printf(t->arena, "axis `%s`", anl_graph_axis_name(t->graph, b->wanted[i])), node, span, b->input->axes[i].span);
+            report_missing_axis(t, b, anl_arena_printf(t->arena, "axis `%s`", anl_graph_axis_name(t->graph, b->wanted[i])), node,
+                                span, b->input->axes[i].span);
             return NULL;
         }
         named++;
@@ -209,11 +214,13 @@ static anl_node *leave_node(tracer *t, void *context, anl_node *node, anl_span s
         if (anl_node_axis(node, b->map[i].hidden) < 0)
             continue;
         if (anl_node_axis(node, b->map[i].visible) >= 0) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, b->call_span,
-                                             "%s returns an axis `%s` of its own, and an axis of that name rides along with its arguments", b->callee,
-                                             anl_graph_axis_name(t->graph, b->map[i].visible));
+            anl_diagnostic *d =
+                anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, b->call_span,
+                             "%s returns an axis `%s` of its own, and an axis of that name rides along with its arguments",
+                             b->callee, anl_graph_axis_name(t->graph, b->map[i].visible));
             anl_diagnostic_label(t->diagnostics, d, span, "the value that it returns");
-            anl_diagnostic_suggest(t->diagnostics, d, "rename one of the two: rename(argument, %s=other)", anl_graph_axis_name(t->graph, b->map[i].visible));
+            anl_diagnostic_suggest(t->diagnostics, d, "rename one of the two: rename(argument, %s=other)",
+                                   anl_graph_axis_name(t->graph, b->map[i].visible));
             b->failed = true;
             return NULL;
         }
@@ -235,8 +242,8 @@ static anl_value axis_list(tracer *t, const int32_t *axes, int count, anl_span s
     return v;
 }
 
-/* Draws count their elements over axes in an order that does not depend on how the argument was computed: by name, and batch, which lies inside the
- * others in memory, last. */
+/* Draws count their elements over axes in an order that does not depend on how the argument was computed: by name, and batch,
+ * which lies inside the others in memory, last. */
 static bool in_order(tracer *t, int32_t before, int32_t after)
 {
     const char *a = anl_graph_axis_name(t->graph, before), *b = anl_graph_axis_name(t->graph, after);
@@ -260,7 +267,8 @@ static void sort_axes(tracer *t, anl_axis *axes, int count)
     }
 }
 
-static anl_value *argument_slot(const anl_function *f, anl_value *inputs, anl_value *params, const char *name, const anl_param **param)
+static anl_value *argument_slot(const anl_function *f, anl_value *inputs, anl_value *params, const char *name,
+                                const anl_param **param)
 {
     *param = NULL;
     for (int i = 0; i < f->input_count; i++)
@@ -283,7 +291,8 @@ static void report_unknown_argument(tracer *t, const anl_function *f, const char
         names[count++] = f->inputs[i].name;
     for (int i = 0; i < f->param_count && count < 500; i++)
         names[count++] = f->params[i].name;
-    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` has no input or param called `%s`", f->name, name);
+    anl_diagnostic *d =
+        anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` has no input or param called `%s`", f->name, name);
     anl_diagnostic_label(t->diagnostics, d, f->span, "`%s` is defined here", f->name);
     const char *near = anl_nearest(name, names, count);
     if (near)
@@ -311,7 +320,8 @@ static anl_value returned_value(tracer *t, frame *f)
         bool failed = false;
         for (int i = 0; i < fn->member_count; i++) {
             v.mapping.names[i] = fn->members[i].name;
-            v.mapping.items[i] = plain(t, f->place, evaluate(t, place_for_node(t, f->place, fn->members[i].name), fn->members[i].value, WANT_VALUE));
+            v.mapping.items[i] = plain(
+                t, f->place, evaluate(t, place_for_node(t, f->place, fn->members[i].name), fn->members[i].value, WANT_VALUE));
             failed |= v.mapping.items[i].kind == ANL_V_NONE;
         }
         return failed ? no_value : v;
@@ -321,8 +331,8 @@ static anl_value returned_value(tracer *t, frame *f)
     return plain(t, f->place, evaluate(t, f->place, fn->returns, WANT_VALUE));
 }
 
-anl_value call_function(tracer *t, place *p, const callable *c, const bound_argument *given, int given_count, const anl_expression *arguments,
-                        const anl_value *piped, anl_span span, frame **made)
+anl_value call_function(tracer *t, place *p, const callable *c, const bound_argument *given, int given_count,
+                        const anl_expression *arguments, const anl_value *piped, anl_span span, frame **made)
 {
     const anl_function *fn = c->function;
     if (made)
@@ -335,8 +345,10 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
             return no_value;
         }
     }
-    anl_value *inputs = ANL_NEW_ARRAY(t->arena, anl_value, fn->input_count + 1), *params = ANL_NEW_ARRAY(t->arena, anl_value, fn->param_count + 1);
-    bool *has_input = ANL_NEW_ARRAY(t->arena, bool, fn->input_count + 1), *has_param = ANL_NEW_ARRAY(t->arena, bool, fn->param_count + 1);
+    anl_value *inputs = ANL_NEW_ARRAY(t->arena, anl_value, fn->input_count + 1),
+              *params = ANL_NEW_ARRAY(t->arena, anl_value, fn->param_count + 1);
+    bool *has_input = ANL_NEW_ARRAY(t->arena, bool, fn->input_count + 1),
+         *has_param = ANL_NEW_ARRAY(t->arena, bool, fn->param_count + 1);
     bool failed = false;
     const char *as = NULL, *key = NULL;
     const anl_param *param;
@@ -389,7 +401,8 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         while (next_input < fn->input_count && has_input[next_input])
             next_input++;
         if (next_input == fn->input_count) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` takes no further input, so it cannot be fed with the value so far", fn->name);
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span,
+                                             "`%s` takes no further input, so it cannot be fed with the value so far", fn->name);
             anl_diagnostic_label(t->diagnostics, d, fn->span, "`%s` is defined here", fn->name);
             return no_value;
         }
@@ -412,8 +425,10 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         while (next_param < fn->param_count && has_param[next_param])
             next_param++;
         if (next_param == fn->param_count) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->value->span, "`%s` has no place for this argument: it takes %d input%s and %d param%s",
-                                             fn->name, fn->input_count, fn->input_count == 1 ? "" : "s", fn->param_count, fn->param_count == 1 ? "" : "s");
+            anl_diagnostic *d =
+                anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->value->span,
+                             "`%s` has no place for this argument: it takes %d input%s and %d param%s", fn->name, fn->input_count,
+                             fn->input_count == 1 ? "" : "s", fn->param_count, fn->param_count == 1 ? "" : "s");
             anl_diagnostic_label(t->diagnostics, d, fn->span, "`%s` is defined here", fn->name);
             failed = true;
             break;
@@ -429,14 +444,16 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
             inputs[i] = value_node_of(t->init_shape, span);
             continue;
         }
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_argument, span, "`%s` needs its input `%s`", c->name, fn->inputs[i].name);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_missing_argument, span, "`%s` needs its input `%s`", c->name, fn->inputs[i].name);
         anl_diagnostic_label(t->diagnostics, d, fn->inputs[i].span.line ? fn->inputs[i].span : fn->span, "declared here");
         failed = true;
     }
     for (int i = 0; i < fn->param_count; i++) {
         if (has_param[i] || fn->params[i].value)
             continue;
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_argument, span, "`%s` needs its param `%s`", c->name, fn->params[i].name);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_missing_argument, span, "`%s` needs its param `%s`", c->name, fn->params[i].name);
         anl_diagnostic_label(t->diagnostics, d, fn->params[i].span, "declared here, without a default");
         anl_diagnostic_suggest(t->diagnostics, d, "add `%s=…`", fn->params[i].name);
         failed = true;
@@ -548,7 +565,8 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         *made = f;
     for (int i = 0; i < given_count; i++) /* what the tracer gives beyond the signature, such as `kind` in optimizer rules */
         if (!argument_slot(fn, inputs, params, given[i].name, &param) && !scope_find(f->scope, given[i].name)) {
-            entry *n = scope_add(t, f->scope, given[i].value.kind == ANL_V_NONE ? ENTRY_GRADIENT_NORM : ENTRY_VALUE, given[i].name, given[i].span);
+            entry *n = scope_add(t, f->scope, given[i].value.kind == ANL_V_NONE ? ENTRY_GRADIENT_NORM : ENTRY_VALUE,
+                                 given[i].name, given[i].span);
             n->value = given[i].value;
         }
     /* params that nothing asks for are checked all the same */
@@ -588,13 +606,14 @@ static bool argument_shape(tracer *t, const anl_expression *e, const char *name,
         if (!e->arguments[i].name) {
             count++;
         } else {
-            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].name_span, "`%s` has no argument `%s`", name, e->arguments[i].name);
+            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].name_span, "`%s` has no argument `%s`", name,
+                         e->arguments[i].name);
             return false;
         }
     }
     if (count != values) {
-        anl_diagnose(t->diagnostics, count < values ? ANL_A_missing_argument : ANL_A_unknown_argument, e->span, "`%s` takes %d argument%s, and here are %d", name, values,
-                     values == 1 ? "" : "s", count);
+        anl_diagnose(t->diagnostics, count < values ? ANL_A_missing_argument : ANL_A_unknown_argument, e->span,
+                     "`%s` takes %d argument%s, and here are %d", name, values, values == 1 ? "" : "s", count);
         return false;
     }
     return true;
@@ -613,7 +632,8 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
         return bind_partly(t, p, positional(e, truth ? 1 : 2));
     }
     if (name->kind != ANL_E_NAME) {
-        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the name of a function is needed here, with its params: name(param=value)");
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span,
+                     "the name of a function is needed here, with its params: name(param=value)");
         return NULL;
     }
     const anl_function *fn = anl_recipe_function(t->recipe, name->name);
@@ -622,7 +642,8 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
         int count = 0;
         for (int i = 0; i < t->recipe->function_count && count < 2048; i++)
             names[count++] = t->recipe->functions[i]->name;
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_function, name->span, "there is no function called `%s`", name->name);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_unknown_function, name->span, "there is no function called `%s`", name->name);
         const char *near = anl_nearest(name->name, names, count);
         if (near)
             anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
@@ -673,7 +694,8 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
                 next++;
         }
         if (next == fn->param_count) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->value->span, "`%s` has no param for this argument", fn->name);
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->value->span,
+                                             "`%s` has no param for this argument", fn->name);
             anl_diagnostic_label(t->diagnostics, d, fn->span, "`%s` is defined here", fn->name);
             failed = true;
             break;
@@ -784,8 +806,8 @@ static anl_value axis_pairs(tracer *t, place *p, const anl_builtin *b, const anl
 
 typedef struct draw_request {
     const char *as, *key;
-    anl_value axes;      /* axes= */
-    anl_axis *sized;     /* name=size */
+    anl_value axes;  /* axes= */
+    anl_axis *sized; /* name=size */
     int sized_count, sized_capacity;
 } draw_request;
 
@@ -801,7 +823,8 @@ static bool prepare_draw(tracer *t, place *p, anl_context *c, const draw_request
     for (int i = 0; i < item_count; i++) {
         anl_axis axis = {items[i].axis, 0};
         if (!axis_size_known(t, p, axis.id, &axis.size)) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_axis, c->span, "the size of axis `%s` is not known here", anl_graph_axis_name(t->graph, axis.id));
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_axis, c->span,
+                                             "the size of axis `%s` is not known here", anl_graph_axis_name(t->graph, axis.id));
             anl_diagnostic_suggest(t->diagnostics, d, "give it: %s=SIZE", anl_graph_axis_name(t->graph, axis.id));
             return false;
         }
@@ -824,7 +847,9 @@ static bool prepare_draw(tracer *t, place *p, anl_context *c, const draw_request
     const char *path = r->key;
     if (!path) {
         int number = (*p->draw_count)++;
-        path = r->as ? join_path(t, p->draws, r->as) : number ? anl_arena_printf(t->arena, "%s#%d", p->draws, number + 1) : p->draws;
+        path = r->as    ? join_path(t, p->draws, r->as)
+               : number ? anl_arena_printf(t->arena, "%s#%d", p->draws, number + 1)
+                        : p->draws;
         claim_draws(t, p);
     }
     c->draw_key = draw_key(t, path);
@@ -841,7 +866,8 @@ static bool add_sized_axis(tracer *t, place *p, draw_request *r, const anl_argum
         return true;
     }
     if (v.kind != ANL_V_NONE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->name_span, "a draw has no argument `%s`, and no axis either: its size would be %s", a->name,
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, a->name_span,
+                                         "a draw has no argument `%s`, and no axis either: its size would be %s", a->name,
                                          anl_value_kind_text(&v));
         anl_diagnostic_note(t->diagnostics, d, "besides its own arguments a draw takes axes=, like=, key=, as= and axis=size");
     }
@@ -894,7 +920,8 @@ static void report_unknown_builtin_argument(tracer *t, const anl_builtin *b, con
 }
 
 /* An axis that the value has, but that rides along here: the function must name it in its signature. */
-static bool names_hidden_axis(tracer *t, place *p, const anl_builtin *b, const anl_value *axes, const anl_node *node, anl_span span)
+static bool names_hidden_axis(tracer *t, place *p, const anl_builtin *b, const anl_value *axes, const anl_node *node,
+                              anl_span span)
 {
     const anl_value *items = axes->kind == ANL_V_LIST ? axes->list.items : axes;
     const int count = axes->kind == ANL_V_LIST ? axes->list.count : axes->kind == ANL_V_AXIS;
@@ -902,11 +929,13 @@ static bool names_hidden_axis(tracer *t, place *p, const anl_builtin *b, const a
         if (items[i].kind != ANL_V_AXIS || anl_node_axis(node, items[i].axis) >= 0)
             continue;
         for (int k = 0; k < node->rank; k++) {
-            if (axis_root(t, node->axes[k].id) != items[i].axis || axis_visible(t, p->frame, node->axes[k].id) || !p->frame->function)
+            if (axis_root(t, node->axes[k].id) != items[i].axis || axis_visible(t, p->frame, node->axes[k].id) ||
+                !p->frame->function)
                 continue;
             const char *name = anl_graph_axis_name(t->graph, items[i].axis);
             anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, items[i].span.line ? items[i].span : span,
-                                             "`%s`: axis `%s` rides along here: `%s` sees only the axes of its signature", b->name, name, p->frame->function->name);
+                                             "`%s`: axis `%s` rides along here: `%s` sees only the axes of its signature",
+                                             b->name, name, p->frame->function->name);
             anl_diagnostic_label(t->diagnostics, d, p->frame->function->span, "`%s` is defined here", p->frame->function->name);
             anl_diagnostic_suggest(t->diagnostics, d, "add `%s` to the axes of its input, or bind all others by `...rest`", name);
             return true;
@@ -917,7 +946,8 @@ static bool names_hidden_axis(tracer *t, place *p, const anl_builtin *b, const a
 
 static bool takes_value(char kind) { return kind == 'v' || kind == 'l'; }
 
-static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const anl_expression *e, const anl_value *piped, anl_span span)
+static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const anl_expression *e, const anl_value *piped,
+                              anl_span span)
 {
     const anl_expression *slots[10] = {0};
     anl_value arguments[10];
@@ -944,7 +974,8 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         int slot = 0;
         while (slot < b->param_count && strcmp(b->params[slot].name, a->name))
             slot++;
-        if (slot < b->param_count && !(draw && (!strcmp(a->name, "axes") || !strcmp(a->name, "like") || !strcmp(a->name, "key")))) {
+        if (slot < b->param_count &&
+            !(draw && (!strcmp(a->name, "axes") || !strcmp(a->name, "like") || !strcmp(a->name, "key")))) {
             slots[slot] = a->value;
             filled[slot] = true;
             continue;
@@ -981,7 +1012,8 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         while (slot < b->param_count && (filled[slot] || !takes_value(b->params[slot].kind)))
             slot++;
         if (slot == b->param_count) {
-            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` takes no value, so it cannot be fed with the value so far", b->name);
+            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span,
+                         "`%s` takes no value, so it cannot be fed with the value so far", b->name);
             return no_value;
         }
         arguments[slot] = *piped;
@@ -994,7 +1026,8 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         while (slot < b->param_count && filled[slot])
             slot++;
         if (slot == b->param_count) {
-            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].value->span, "`%s` takes at most %d arguments", b->name, b->param_count);
+            anl_diagnose(t->diagnostics, ANL_A_unknown_argument, e->arguments[i].value->span, "`%s` takes at most %d arguments",
+                         b->name, b->param_count);
             failed = true;
             break;
         }
@@ -1038,10 +1071,12 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         if (filled[i] || b->params[i].fallback)
             continue;
         const bool over = !strcmp(b->params[i].name, "over");
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, over ? ANL_A_missing_over : ANL_A_missing_argument, span, over ? "`%s` needs `over=`: the axes that it goes over" : "`%s` needs its argument `%s`",
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, over ? ANL_A_missing_over : ANL_A_missing_argument, span,
+                                         over ? "`%s` needs `over=`: the axes that it goes over" : "`%s` needs its argument `%s`",
                                          b->name, b->params[i].name);
         if (over && first && first->kind == ANL_V_NODE)
-            anl_diagnostic_note(t->diagnostics, d, "the value's axes are %s; over=all goes over all that are visible here", axes_of(t, first->node));
+            anl_diagnostic_note(t->diagnostics, d, "the value's axes are %s; over=all goes over all that are visible here",
+                                axes_of(t, first->node));
         else if (!over)
             anl_diagnostic_note(t->diagnostics, d, "%s: %s", b->params[i].name, b->params[i].doc ? b->params[i].doc : "");
         failed = true;
@@ -1049,7 +1084,8 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     if (failed)
         return no_value;
     for (int i = 0; first && first->kind == ANL_V_NODE && i < b->param_count; i++)
-        if ((!strcmp(b->params[i].name, "over") || !strcmp(b->params[i].name, "axis")) && names_hidden_axis(t, p, b, &arguments[i], first->node, span))
+        if ((!strcmp(b->params[i].name, "over") || !strcmp(b->params[i].name, "axis")) &&
+            names_hidden_axis(t, p, b, &arguments[i], first->node, span))
             return no_value;
     /* in an optimizer rule that runs over a flat arena, a sum over `axes` is one for each weight */
     if (t->group && !strcmp(b->family, "reduction") && first && first->kind == ANL_V_NODE) {
@@ -1067,7 +1103,8 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
                 context_at(t, p, span);
                 return value_node_of(sum_in_arena(t, first->node, b->name[0] == 'm'), span);
             }
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span, "optimizer rules may use sum and mean over the whole weight, not `%s`", b->name);
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span,
+                         "optimizer rules may use sum and mean over the whole weight, not `%s`", b->name);
             return no_value;
         }
     }
@@ -1119,7 +1156,8 @@ static anl_value form_next(tracer *t, place *p, const anl_expression *e)
     const anl_expression *of = positional(e, 0);
     entry *n = of->kind == ANL_E_NAME ? scope_find(p->scope, of->name) : NULL;
     if (!n || n->kind != ENTRY_STATE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, of->span, "next() reads the new value of a state of this scope");
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, of->span, "next() reads the new value of a state of this scope");
         anl_diagnostic_note(t->diagnostics, d, "name a state or weight that is declared beside this expression");
         return no_value;
     }
@@ -1143,7 +1181,8 @@ anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *pi
         anl_value v = evaluate(t, p, callee, WANT_VALUE);
         callable *c = callable_of(&v);
         if (!c && v.kind != ANL_V_NONE)
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, callee->span, "only functions and modules can be called, and this is %s", anl_value_kind_text(&v));
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, callee->span,
+                         "only functions and modules can be called, and this is %s", anl_value_kind_text(&v));
         return c ? call_value(t, p, c, e, piped) : no_value;
     }
     const char *name = callee->name;
@@ -1191,7 +1230,8 @@ anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *pi
     static const char *const forms[] = {"if", "since", "next"};
     for (size_t i = 0; i < ANL_COUNT(forms); i++)
         names[count++] = forms[i];
-    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_function, callee->span, "there is no function, module or operation called `%s`", name);
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_function, callee->span,
+                                     "there is no function, module or operation called `%s`", name);
     const char *near = anl_nearest(name, names, count);
     if (near)
         anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
@@ -1220,7 +1260,8 @@ static anl_value step_value(tracer *t, place *p, const anl_expression *step, con
     switch (step->kind) {
     case ANL_E_REPEAT:
         if (!so_far) {
-            anl_diagnose(t->diagnostics, ANL_A_expression_syntax, step->span, "a pipeline begins with a value; `repeat` works on the value so far");
+            anl_diagnose(t->diagnostics, ANL_A_expression_syntax, step->span,
+                         "a pipeline begins with a value; `repeat` works on the value so far");
             return no_value;
         }
         return evaluate_repeat(t, at, step, so_far);
@@ -1274,8 +1315,13 @@ anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const an
     if (times.kind == ANL_V_NONE)
         return times;
     if (times.kind != ANL_V_INT || times.integer < 0 || times.integer > 10000) {
-        anl_diagnose(t->diagnostics, times.kind == ANL_V_INT ? ANL_A_out_of_range : times.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, e->items[0]->span,
-                     "`times` must be a whole number from 0 to 10000 that is known when compiling, and this is %s", anl_value_kind_text(&times));
+        anl_diagnose(t->diagnostics,
+                     times.kind == ANL_V_INT    ? ANL_A_out_of_range
+                     : times.kind == ANL_V_NODE ? ANL_A_not_static
+                                                : ANL_A_type_mismatch,
+                     e->items[0]->span,
+                     "`times` must be a whole number from 0 to 10000 that is known when compiling, and this is %s",
+                     anl_value_kind_text(&times));
         return no_value;
     }
     int64_t from = 0;
@@ -1283,7 +1329,8 @@ anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const an
         anl_value v = evaluate(t, p, e->items[2], WANT_VALUE);
         if (v.kind != ANL_V_INT) {
             if (v.kind != ANL_V_NONE)
-                anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->items[2]->span, "`from` must be a whole number, and this is %s", anl_value_kind_text(&v));
+                anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->items[2]->span,
+                             "`from` must be a whole number, and this is %s", anl_value_kind_text(&v));
             return no_value;
         }
         from = v.integer;

@@ -34,8 +34,8 @@ static bool pattern_mentions(const anl_axis_pattern *axes, int count, const char
 
 static bool declaration_mentions(const anl_declaration *d, const char *name)
 {
-    return pattern_mentions(d->axes, d->axis_count, name) || mentions(d->init, name) || mentions(d->update, name) || mentions(d->project, name) ||
-           (d->like && !strcmp(d->like, name));
+    return pattern_mentions(d->axes, d->axis_count, name) || mentions(d->init, name) || mentions(d->update, name) ||
+           mentions(d->project, name) || (d->like && !strcmp(d->like, name));
 }
 
 static bool function_mentions(const anl_function *f, const char *name, const void *except)
@@ -44,7 +44,8 @@ static bool function_mentions(const anl_function *f, const char *name, const voi
         if (pattern_mentions(f->inputs[i].axes, f->inputs[i].axis_count, name))
             return true;
     for (int i = 0; i < f->param_count; i++)
-        if ((const void *)&f->params[i] != except && (mentions(f->params[i].value, name) || mentions(f->params[i].low, name) || mentions(f->params[i].high, name)))
+        if ((const void *)&f->params[i] != except &&
+            (mentions(f->params[i].value, name) || mentions(f->params[i].low, name) || mentions(f->params[i].high, name)))
             return true;
     for (int i = 0; i < f->declaration_count; i++)
         if (declaration_mentions(&f->declarations[i], name))
@@ -61,7 +62,8 @@ static bool function_mentions(const anl_function *f, const char *name, const voi
 static bool spec_mentions(const anl_recipe *r, const char *name, const void *except)
 {
     for (int i = 0; i < r->param_count; i++)
-        if ((const void *)&r->params[i] != except && (mentions(r->params[i].value, name) || mentions(r->params[i].low, name) || mentions(r->params[i].high, name)))
+        if ((const void *)&r->params[i] != except &&
+            (mentions(r->params[i].value, name) || mentions(r->params[i].low, name) || mentions(r->params[i].high, name)))
             return true;
     for (int i = 0; i < r->source_count; i++) {
         const anl_source *s = &r->sources[i];
@@ -80,7 +82,8 @@ static bool spec_mentions(const anl_recipe *r, const char *name, const void *exc
             return true;
     for (int i = 0; i < r->module_count; i++) {
         const anl_module *m = &r->modules[i];
-        if ((const void *)m != except && (mentions(m->value, name) || mentions(m->update, name) || (m->copy && !strcmp(m->copy, name))))
+        if ((const void *)m != except &&
+            (mentions(m->value, name) || mentions(m->update, name) || (m->copy && !strcmp(m->copy, name))))
             return true;
     }
     for (int i = 0; i < r->state_count; i++)
@@ -101,8 +104,8 @@ static bool spec_mentions(const anl_recipe *r, const char *name, const void *exc
     for (int i = 0; i < r->metric_count; i++)
         if (mentions(r->metrics[i].score, name) || mentions(r->metrics[i].label, name) || mentions(r->metrics[i].where, name))
             return true;
-    return mentions(r->train_length, name) || mentions(r->seed, name) || mentions(r->checkpoint_every, name) || mentions(r->checkpoint_keep, name) ||
-           mentions(r->evaluate_every, name) || mentions(r->gradient_clip, name);
+    return mentions(r->train_length, name) || mentions(r->seed, name) || mentions(r->checkpoint_every, name) ||
+           mentions(r->checkpoint_keep, name) || mentions(r->evaluate_every, name) || mentions(r->gradient_clip, name);
 }
 
 static bool fetch_mentions(const tracer *t, const char *name)

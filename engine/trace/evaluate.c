@@ -1,6 +1,6 @@
 /* Expressions and pipelines: each kind of expression to its value.
- * In: an expression and the place where it stands. Out: a static value or a node; ANL_V_NONE after a diagnostic, which travels on silently.
- * Names are evaluated at first use, so the order of a file does not matter. */
+ * In: an expression and the place where it stands. Out: a static value or a node; ANL_V_NONE after a diagnostic, which travels on
+ * silently. Names are evaluated at first use, so the order of a file does not matter. */
 #include <math.h>
 
 #include "trace/tracer.h"
@@ -52,8 +52,8 @@ anl_context context_at(tracer *t, place *p, anl_span span)
     return c;
 }
 
-/* Durations are counts with a unit; in arithmetic they are steps. Epochs become a factor of the per-step scalar, so that the graph does not
- * depend on the size of the data set. */
+/* Durations are counts with a unit; in arithmetic they are steps. Epochs become a factor of the per-step scalar, so that the
+ * graph does not depend on the size of the data set. */
 anl_value plain(tracer *t, place *p, anl_value v)
 {
     if (v.kind != ANL_V_DURATION)
@@ -61,7 +61,8 @@ anl_value plain(tracer *t, place *p, anl_value v)
     if (!v.duration.epochs || v.duration.count == 0)
         return value_number(v.duration.count, v.span);
     context_at(t, p, v.span);
-    return value_node_of(anl_g_binary(t->graph, ANL_S_MUL, anl_g_const(t->graph, ANL_F32, v.duration.count), anl_g_step(t->graph, 1)), v.span);
+    return value_node_of(
+        anl_g_binary(t->graph, ANL_S_MUL, anl_g_const(t->graph, ANL_F32, v.duration.count), anl_g_step(t->graph, 1)), v.span);
 }
 
 bool static_steps(tracer *t, const anl_value *v, double *out)
@@ -80,7 +81,8 @@ bool static_steps(tracer *t, const anl_value *v, double *out)
         break;
     }
     if (v->kind != ANL_V_NONE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, v->span, "a duration is needed here, and this is %s", anl_value_kind_text(v));
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, v->span, "a duration is needed here, and this is %s",
+                                         anl_value_kind_text(v));
         anl_diagnostic_note(t->diagnostics, d, "durations carry a unit: 313it (steps) or 10ep (epochs)");
     }
     return false;
@@ -120,7 +122,8 @@ bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what,
         return true;
     }
     if (v.kind != ANL_V_NONE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_not_static, e->span, "%s must be known when compiling, and this is %s", what, anl_value_kind_text(&v));
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_not_static, e->span,
+                                         "%s must be known when compiling, and this is %s", what, anl_value_kind_text(&v));
         anl_diagnostic_note(t->diagnostics, d, "to choose element by element, use where(condition, a, b)");
     }
     return false;
@@ -181,8 +184,9 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
         if (i ? x > limit : x < limit) {
             if (reported(t, ANL_A_out_of_range, v->span) || (param->value && reported(t, ANL_A_out_of_range, param->value_span)))
                 return false;
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_out_of_range, v->span, "%s = %g is out of range: %s %g%s%s", param->name, x, i ? "at most" : "at least",
-                                             limit, param->unit ? " " : "", param->unit ? param->unit : "");
+            anl_diagnostic *d =
+                anl_diagnose(t->diagnostics, ANL_A_out_of_range, v->span, "%s = %g is out of range: %s %g%s%s", param->name, x,
+                             i ? "at most" : "at least", limit, param->unit ? " " : "", param->unit ? param->unit : "");
             anl_diagnostic_label(t->diagnostics, d, param->span, "the range is declared here");
             return false;
         }
@@ -190,15 +194,17 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
     return true;
 }
 
-static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v, anl_span span, const char *of, const char *wanted)
+static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v, anl_span span, const char *of,
+                           const char *wanted)
 {
     if (reported(t, ANL_A_type_mismatch, span))
         return no_value;
-    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span, "`%s`%s%s must be %s, and this is %s", param->name, *of ? " of " : "", of, wanted,
-                                     anl_value_kind_text(v));
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span, "`%s`%s%s must be %s, and this is %s",
+                                     param->name, *of ? " of " : "", of, wanted, anl_value_kind_text(v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
     if (!param->type && !strcmp(wanted, "a whole number"))
-        anl_diagnostic_note(t->diagnostics, d, "its type is that of its default; a default of 1.0 instead of 1 would allow fractions");
+        anl_diagnostic_note(t->diagnostics, d,
+                            "its type is that of its default; a default of 1.0 instead of 1 would allow fractions");
     return no_value;
 }
 
@@ -232,8 +238,8 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
             v.duration.epochs = false;
         }
         if (v.kind != ANL_V_DURATION) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, span, "`%s`%s%s is a duration, and this is %s", param->name, *of ? " of " : "", of,
-                                             anl_value_kind_text(&v));
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, span, "`%s`%s%s is a duration, and this is %s",
+                                             param->name, *of ? " of " : "", of, anl_value_kind_text(&v));
             anl_diagnostic_note(t->diagnostics, d, "durations carry a unit: 313it (steps) or 10ep (epochs)");
             return no_value;
         }
@@ -262,11 +268,13 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
 anl_value param_value(tracer *t, place *p, const anl_param *param)
 {
     if (!param->value) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_argument, param->span, "the param `%s` has no value", param->name);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_missing_argument, param->span, "the param `%s` has no value", param->name);
         anl_diagnostic_suggest(t->diagnostics, d, "give it a default, or --set %s=…", param->name);
         return no_value;
     }
-    return check_param(t, param, evaluate(t, p, param->value, param_want(param)), param->value_span.line || param->value_span.file ? param->value_span : param->value->span, "");
+    return check_param(t, param, evaluate(t, p, param->value, param_want(param)),
+                       param->value_span.line || param->value_span.file ? param->value_span : param->value->span, "");
 }
 
 /* ---- names ---- */
@@ -277,7 +285,8 @@ static void report_cycle(tracer *t, entry *n, anl_span use)
         first--;
     anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_cycle, n->span, "`%s` is defined by way of itself", n->name);
     for (int i = first + 1; i < t->running_count; i++)
-        anl_diagnostic_label(t->diagnostics, d, t->running[i]->span, "`%s` needs `%s`", t->running[i - 1]->name, t->running[i]->name);
+        anl_diagnostic_label(t->diagnostics, d, t->running[i]->span, "`%s` needs `%s`", t->running[i - 1]->name,
+                             t->running[i]->name);
     anl_diagnostic_label(t->diagnostics, d, use, "`%s` needs `%s`", t->running[t->running_count - 1]->name, n->name);
     anl_diagnostic_note(t->diagnostics, d, "a value of the step before is a `state:`");
 }
@@ -310,7 +319,8 @@ static anl_value field_value(tracer *t, entry *n)
         if (s.kind == ANL_V_NONE)
             return no_value;
         if (s.kind != ANL_V_INT || s.integer < 1 || s.integer > 1 << 24) {
-            anl_diagnose(t->diagnostics, s.kind == ANL_V_INT ? ANL_A_out_of_range : ANL_A_type_mismatch, a->span, "the size of axis `%s` must be a whole number of at least 1", a->name);
+            anl_diagnose(t->diagnostics, s.kind == ANL_V_INT ? ANL_A_out_of_range : ANL_A_type_mismatch, a->span,
+                         "the size of axis `%s` must be a whole number of at least 1", a->name);
             return no_value;
         }
         axes[rank++] = (anl_axis){anl_graph_axis(t->graph, a->name), (int32_t)s.integer};
@@ -337,7 +347,8 @@ static anl_value module_value(tracer *t, entry *n)
                 if (&t->recipe->modules[i] != m)
                     names[count++] = t->recipe->modules[i].name;
             const char *near = anl_nearest(m->copy, names, count);
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, m->copy_span, "there is no module `%s` to copy", m->copy);
+            anl_diagnostic *d =
+                anl_diagnose(t->diagnostics, ANL_A_unknown_name, m->copy_span, "there is no module `%s` to copy", m->copy);
             if (near)
                 anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
             return no_value;
@@ -357,7 +368,8 @@ static anl_value module_value(tracer *t, entry *n)
         if (!of)
             return no_value;
         if (of->module || of->builtin) {
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, m->value->span, "a module is a function with its weights, and `%s` is %s", of->name,
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, m->value->span,
+                         "a module is a function with its weights, and `%s` is %s", of->name,
                          of->module ? "a module already" : "an operation");
             return no_value;
         }
@@ -421,7 +433,8 @@ anl_value entry_value(tracer *t, entry *n, anl_span use)
 int32_t axis_named(tracer *t, place *p, const char *name)
 {
     entry *n = p ? scope_find(p->scope, name) : NULL;
-    if (n && ((n->kind == ENTRY_VALUE && n->value.kind == ANL_V_AXIS) || (n->kind == ENTRY_PARAM && param_want(n->param) == WANT_AXES))) {
+    if (n && ((n->kind == ENTRY_VALUE && n->value.kind == ANL_V_AXIS) ||
+              (n->kind == ENTRY_PARAM && param_want(n->param) == WANT_AXES))) {
         anl_value v = entry_value(t, n, n->span);
         if (v.kind == ANL_V_AXIS)
             return v.axis;
@@ -472,7 +485,8 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
             }
         }
         if (!strcmp(e->name, "all")) {
-            anl_diagnose(t->diagnostics, ANL_A_unknown_axis, e->span, "`all` means the visible axes of the value that an operation works on; there is none here");
+            anl_diagnose(t->diagnostics, ANL_A_unknown_axis, e->span,
+                         "`all` means the visible axes of the value that an operation works on; there is none here");
             return no_value;
         }
         return value_axis(anl_graph_axis(t->graph, e->name), e->span);
@@ -511,14 +525,16 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
     }
     anl_diagnostic *d = NULL;
     if (!strcmp(e->name, "_"))
-        d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span, "`_` is the value so far of a pipeline, and there is none here");
+        d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span,
+                         "`_` is the value so far of a pipeline, and there is none here");
     else
         d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span, "there is no value called `%s` here", e->name);
     const char *near = nearest_name(t, p, e->name, false);
     if (near)
         anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
     else if (p->frame != t->top && scope_find(t->top->scope, e->name))
-        anl_diagnostic_note(t->diagnostics, d, "a function sees its own inputs and params only: pass `%s` as an argument", e->name);
+        anl_diagnostic_note(t->diagnostics, d, "a function sees its own inputs and params only: pass `%s` as an argument",
+                            e->name);
     return no_value;
 }
 
@@ -550,7 +566,8 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
             return value_int(v.list.count, e->span);
         if ((!strcmp(name, "first") || !strcmp(name, "last")) && v.list.count)
             return v.list.items[name[0] == 'f' ? 0 : v.list.count - 1];
-        anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "%s has no `%s`; it has first, last and count", v.list.count ? "a list" : "an empty list", name);
+        anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "%s has no `%s`; it has first, last and count",
+                     v.list.count ? "a list" : "an empty list", name);
         return no_value;
     case ANL_V_NODE: {
         int32_t axis = axis_named(t, p, name);
@@ -564,12 +581,14 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
                     list.list.items[list.list.count++] = value_axis(v.node->axes[i].id, e->span);
             return list;
         }
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->span, "this value has no axis `%s`; its axes are %s", name, axes_of(t, v.node));
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->span,
+                                         "this value has no axis `%s`; its axes are %s", name, axes_of(t, v.node));
         anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
         return no_value;
     }
     default:
-        anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "`.%s` asks for an axis' size or a member, and this is %s", name, anl_value_kind_text(&v));
+        anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "`.%s` asks for an axis' size or a member, and this is %s",
+                     name, anl_value_kind_text(&v));
         return no_value;
     }
 }
@@ -582,8 +601,9 @@ static bool static_index(tracer *t, place *p, const anl_expression *e, int64_t s
         return true;
     }
     if (v.kind != ANL_V_NONE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, v.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, e->span,
-                                         "a slice needs whole numbers known when compiling, and this is %s", anl_value_kind_text(&v));
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, v.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, e->span,
+                         "a slice needs whole numbers known when compiling, and this is %s", anl_value_kind_text(&v));
         if (v.kind == ANL_V_NODE)
             anl_diagnostic_note(t->diagnostics, d, "use gather for positions that are computed");
     }
@@ -596,13 +616,15 @@ static anl_value evaluate_slice(tracer *t, place *p, const anl_expression *e)
     if (v.kind == ANL_V_NONE)
         return v;
     if (v.kind != ANL_V_NODE) {
-        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "only a value with axes can be sliced, and this is %s", anl_value_kind_text(&v));
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "only a value with axes can be sliced, and this is %s",
+                     anl_value_kind_text(&v));
         return no_value;
     }
     int32_t axis = axis_named(t, p, e->slice_axis);
     if (anl_node_axis(v.node, axis) < 0) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->slice_axis_span.line ? e->slice_axis_span : e->span,
-                                         "there is no axis `%s` to slice; the axes are %s", e->slice_axis, axes_of(t, v.node));
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->slice_axis_span.line ? e->slice_axis_span : e->span,
+                         "there is no axis `%s` to slice; the axes are %s", e->slice_axis, axes_of(t, v.node));
         anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
         return no_value;
     }
@@ -615,9 +637,10 @@ static anl_value evaluate_slice(tracer *t, place *p, const anl_expression *e)
     else if (e->stop && !static_index(t, p, e->stop, size, &stop))
         return no_value;
     if (start < 0 || stop > size || start >= stop) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, start >= stop && start >= 0 && stop <= size ? ANL_A_empty_result : ANL_A_out_of_range, e->span,
-                                         "the slice %s=%lld:%lld %s: the axis has size %d", e->slice_axis, (long long)start, (long long)stop,
-                                         start >= stop ? "is empty" : "reaches outside", size);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, start >= stop && start >= 0 && stop <= size ? ANL_A_empty_result : ANL_A_out_of_range,
+                         e->span, "the slice %s=%lld:%lld %s: the axis has size %d", e->slice_axis, (long long)start,
+                         (long long)stop, start >= stop ? "is empty" : "reaches outside", size);
         anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
         return no_value;
     }
@@ -625,7 +648,8 @@ static anl_value evaluate_slice(tracer *t, place *p, const anl_expression *e)
     anl_node *n = v.node;
     if (start != 0 || stop != size)
         n = anl_g_slice(t->graph, n, axis, (int32_t)start, (int32_t)(stop - start), 1);
-    if (e->at) { /* an axis of size 1 goes by merging it into another one; of a value with no other axis by a sum over its one element */
+    if (e->at) { /* an axis of size 1 goes by merging it into another one; of a value with no other axis by a sum over its one
+                    element */
         int32_t other = -1;
         for (int i = 0; i < n->rank; i++)
             if (n->axes[i].id != axis)
@@ -718,7 +742,8 @@ static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
     }
     if (comparison && v[0].kind != v[1].kind && (v[0].kind == ANL_V_TEXT || v[1].kind == ANL_V_TEXT)) {
         const int word = v[0].kind == ANL_V_TEXT ? 0 : 1;
-        if (v[!word].kind != ANL_V_NONE && e->items[word]->kind == ANL_E_NAME) { /* an unknown name that no text is compared with */
+        if (v[!word].kind != ANL_V_NONE &&
+            e->items[word]->kind == ANL_E_NAME) { /* an unknown name that no text is compared with */
             evaluate(t, p, e->items[word], WANT_VALUE);
             return no_value;
         }
@@ -839,7 +864,8 @@ static anl_value evaluate_kind(tracer *t, place *p, const anl_expression *e, wan
         anl_diagnose(t->diagnostics, ANL_A_expression_syntax, e->span, "`repeat` is a step of a pipeline");
         return no_value;
     case ANL_E_REST:
-        anl_diagnose(t->diagnostics, ANL_A_expression_syntax, e->span, "`...` belongs in signatures; in expressions the axes are called by the name after it");
+        anl_diagnose(t->diagnostics, ANL_A_expression_syntax, e->span,
+                     "`...` belongs in signatures; in expressions the axes are called by the name after it");
         return no_value;
     case ANL_E_ERROR:
         return no_value;

@@ -1,7 +1,7 @@
 /* Optimizers: weights of the same rules and kind lie in one flat arena, so that a rule is traced once for hundreds of weights.
  * In: the plan of all phases' weights, rules by glob, gradients. Out: arenas with updates, optimizer state, followed copies.
- * An arena has axes [chunk, lane 64]; each weight begins at a multiple of 64 elements, so a chunk belongs to one weight. Groups are the same in
- * all phases: a weight that is frozen in one only gets no update there. */
+ * An arena has axes [chunk, lane 64]; each weight begins at a multiple of 64 elements, so a chunk belongs to one weight. Groups
+ * are the same in all phases: a weight that is frozen in one only gets no update there. */
 #include "trace/tracer.h"
 
 /* ---- rules ---- */
@@ -110,15 +110,19 @@ static void group_trained(tracer *t, int index)
             key.separate = true;
     }
     if (!key.entry_count) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_weight_without_rule, s->span, "no optimizer rule matches the weight `%s`", s->path);
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_weight_without_rule, s->span,
+                                         "no optimizer rule matches the weight `%s`", s->path);
         if (t->recipe->rule_count)
             anl_diagnostic_label(t->diagnostics, d, t->recipe->rules[0].span, "the rules of train: optimizer");
-        anl_diagnostic_suggest(t->diagnostics, d, "add a first entry for all weights: - {weights: \"*\", rule: …}; `rule: frozen` keeps weights as they are");
+        anl_diagnostic_suggest(
+            t->diagnostics, d,
+            "add a first entry for all weights: - {weights: \"*\", rule: …}; `rule: frozen` keeps weights as they are");
         return;
     }
     for (int i = 0; i < t->group_count; i++) {
         plan_group *g = &t->groups[i];
-        bool same = !g->copy && g->kind == key.kind && g->phases == key.phases && g->separate == key.separate && g->entry_count == key.entry_count;
+        bool same = !g->copy && g->kind == key.kind && g->phases == key.phases && g->separate == key.separate &&
+                    g->entry_count == key.entry_count;
         for (int k = 0; k < key.entry_count && same; k++)
             same = g->entries[k] == key.entries[k];
         if (same && (g->separate || g->chunks * LANE + s->padded <= ARENA_LIMIT)) {
@@ -178,8 +182,10 @@ void plan_groups(tracer *t)
     for (int i = 0; i < t->recipe->rule_count && any; i++) {
         if (t->rules[i].matched)
             continue;
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_glob_matches_nothing, t->recipe->rules[i].weights_span.line ? t->recipe->rules[i].weights_span : t->recipe->rules[i].span,
-                                         "`%s` matches no trained weight", t->recipe->rules[i].weights);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_glob_matches_nothing,
+                         t->recipe->rules[i].weights_span.line ? t->recipe->rules[i].weights_span : t->recipe->rules[i].span,
+                         "`%s` matches no trained weight", t->recipe->rules[i].weights);
         const char *names[1024];
         int count = 0, shown = 0;
         anl_text list = {0};
@@ -247,7 +253,8 @@ static anl_state *optimizer_arena(tracer *t, const plan_group *g, const char *na
     for (int i = 0; i < g->count; i++) {
         const plan_state *s = &t->plan[g->states[i]];
         const anl_state *weight = anl_graph_find_state(t->graph, s->path);
-        anl_state *part = anl_graph_state(t->graph, anl_arena_printf(t->arena, "%s:%s", s->path, name), ANL_F32, ANL_STATE_OTHER, weight->axes, weight->rank);
+        anl_state *part = anl_graph_state(t->graph, anl_arena_printf(t->arena, "%s:%s", s->path, name), ANL_F32, ANL_STATE_OTHER,
+                                          weight->axes, weight->rank);
         memcpy(part->order, weight->order, sizeof part->order);
         part->arena = made;
         part->arena_offset = s->offset;
@@ -443,7 +450,8 @@ anl_node *sum_in_arena(tracer *t, anl_node *value, bool mean)
         return mean ? anl_g_binary(graph, ANL_S_MUL, sum, anl_g_const(graph, ANL_F32, 1.0 / counts[0])) : sum;
     }
     int32_t segment_axis = anl_graph_axis(graph, "segment");
-    anl_node *sum = anl_g_segment_sum(graph, anl_g_reduce(graph, ANL_OP_SUM, value, &t->lane_axis, 1), t->chunk_axis, starts, g->count, segment_axis);
+    anl_node *sum = anl_g_segment_sum(graph, anl_g_reduce(graph, ANL_OP_SUM, value, &t->lane_axis, 1), t->chunk_axis, starts,
+                                      g->count, segment_axis);
     if (mean) {
         anl_axis one = {segment_axis, g->count};
         sum = anl_g_binary(graph, ANL_S_DIV, sum, anl_g_table(graph, ANL_F32, counts, &one, 1));
@@ -508,8 +516,8 @@ static bound_argument bound_node(const char *name, anl_node *node, anl_span span
 }
 
 /* Traces a rule for a weight (or a whole arena); writes the new values of its state. NULL: no change, or a problem. */
-static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const char *name, bound_argument *given, int given_count, anl_node *weight, const anl_axis *axes,
-                            int rank)
+static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const char *name, bound_argument *given, int given_count,
+                            anl_node *weight, const anl_axis *axes, int rank)
 {
     place *p = ANL_NEW(t->arena, place);
     *p = *t->top->place;
@@ -527,7 +535,8 @@ static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const c
         if (n->kind != ENTRY_STATE)
             continue;
         if (!n->declaration->like) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, n->span, "the state `%s` of an optimizer rule must be `like: weight`", n->name);
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, n->span,
+                                             "the state `%s` of an optimizer rule must be `like: weight`", n->name);
             anl_diagnostic_note(t->diagnostics, d, "a rule runs over many weights at once; `age` counts steps");
             continue;
         }
@@ -540,7 +549,9 @@ static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const c
     t->group = outer;
     if (result == weight)
         return NULL;
-    return result ? fit_axes(t, result, axes, rank, "the result of the rule", c->function->returns ? c->function->returns->span : c->span) : NULL;
+    return result ? fit_axes(t, result, axes, rank, "the result of the rule",
+                             c->function->returns ? c->function->returns->span : c->span)
+                  : NULL;
 }
 
 /* In the census: every rule once, on a made-up weight, so that its problems are found whatever else is wrong. */
@@ -564,7 +575,8 @@ void check_rules(tracer *t)
         if (!c || !takes_all_axes(c->function))
             continue;
         context_at(t, t->top->place, c->span);
-        anl_node *w = anl_graph_node(t->graph, ANL_OP_FIELD, ANL_F32, 0, NULL), *other = anl_graph_node(t->graph, ANL_OP_FIELD, ANL_F32, 0, NULL);
+        anl_node *w = anl_graph_node(t->graph, ANL_OP_FIELD, ANL_F32, 0, NULL),
+                 *other = anl_graph_node(t->graph, ANL_OP_FIELD, ANL_F32, 0, NULL);
         anl_node *both[2] = {w, other};
         for (int k = 0; k < 2; k++) {
             both[k]->rank = 2;
@@ -595,7 +607,8 @@ static anl_node *square_sum(tracer *t, anl_node *a)
     return a->rank ? anl_g_reduce(t->graph, ANL_OP_SUM, square, over, a->rank) : square;
 }
 
-/* Gradients for all weights that are trained in this phase, then their rules. wanted: further paths whose gradients are asked for. */
+/* Gradients for all weights that are trained in this phase, then their rules. wanted: further paths whose gradients are asked
+ * for. */
 void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_count, anl_node **wanted_gradients)
 {
     const bool update = !t->options->fetch_only && t->options->mode == ANL_TRACE_TRAIN;
@@ -657,8 +670,10 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
             anl_node *gradient = at[g->states[k]] >= 0 ? gradients[at[g->states[k]]] : NULL;
             if (!gradient) {
                 if (at[g->states[k]] >= 0) {
-                    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_weight_without_gradient, s->span, "the weight `%s` is used, but no loss depends on it", s->path);
-                    anl_diagnostic_note(t->diagnostics, d, "a stop_gradient, a comparison or an index cuts the way from it to the losses");
+                    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_weight_without_gradient, s->span,
+                                                     "the weight `%s` is used, but no loss depends on it", s->path);
+                    anl_diagnostic_note(t->diagnostics, d,
+                                        "a stop_gradient, a comparison or an index cuts the way from it to the losses");
                     anl_diagnostic_suggest(t->diagnostics, d, "to keep it as it is: - {weights: \"%s\", rule: frozen}", s->path);
                 }
                 winner[i] = -1;
@@ -683,10 +698,13 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
         anl_value v = evaluate(t, t->top->place, t->recipe->gradient_clip, WANT_VALUE);
         anl_node *limit = v.kind == ANL_V_NONE ? NULL : node_of(t, t->top->place, &v, t->recipe->gradient_clip->span);
         if (limit && limit->rank == 0)
-            scale = anl_g_binary(t->graph, ANL_S_MINIMUM, anl_g_const(t->graph, ANL_F32, 1),
-                                 anl_g_binary(t->graph, ANL_S_DIV, limit, anl_g_binary(t->graph, ANL_S_ADD, t->gradient_norm, anl_g_const(t->graph, ANL_F32, 1e-6))));
+            scale = anl_g_binary(
+                t->graph, ANL_S_MINIMUM, anl_g_const(t->graph, ANL_F32, 1),
+                anl_g_binary(t->graph, ANL_S_DIV, limit,
+                             anl_g_binary(t->graph, ANL_S_ADD, t->gradient_norm, anl_g_const(t->graph, ANL_F32, 1e-6))));
         else if (limit)
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, t->recipe->gradient_clip->span, "clip is the largest gradient norm, one number");
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, t->recipe->gradient_clip->span,
+                         "clip is the largest gradient norm, one number");
     }
     for (int i = 0; i < t->group_count; i++) {
         plan_group *g = &t->groups[i];
@@ -696,13 +714,16 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
         for (int k = 0; k < (g->separate ? g->count : 1); k++) {
             const plan_state *s = &t->plan[g->states[k]];
             anl_state *state = g->separate ? anl_graph_find_state(t->graph, s->path) : g->arena;
-            anl_node *weight = anl_graph_state_value(t->graph, state), *gradient = g->separate ? gradients[at[g->states[k]]] : flat[i];
+            anl_node *weight = anl_graph_state_value(t->graph, state),
+                     *gradient = g->separate ? gradients[at[g->states[k]]] : flat[i];
             context_at(t, t->top->place, c->span);
             if (scale)
                 gradient = anl_g_binary(t->graph, ANL_S_MUL, gradient, scale);
             t->rule_state = s;
-            bound_argument given[5] = {bound_node("weight", weight, c->span), bound_node("gradient", gradient, c->span),
-                                       {"kind", c->span, {.kind = ANL_V_TEXT, .span = c->span, .text = kind_word(g->kind)}}, bound_node("age", age_of(t, g), c->span),
+            bound_argument given[5] = {bound_node("weight", weight, c->span),
+                                       bound_node("gradient", gradient, c->span),
+                                       {"kind", c->span, {.kind = ANL_V_TEXT, .span = c->span, .text = kind_word(g->kind)}},
+                                       bound_node("age", age_of(t, g), c->span),
                                        {"gradient_norm", c->span, no_value}};
             anl_node *next = apply_rule(t, g, c, g->separate ? s->path : g->name, given, 5, weight, state->axes, state->rank);
             record *r = g->separate ? record_find(t, s->path) : NULL;
@@ -762,7 +783,8 @@ void follow_copies(tracer *t)
                 }
                 pieces[count++] = start == 0 && end == from->chunks * LANE
                                       ? source
-                                      : anl_g_slice(t->graph, source, t->chunk_axis, (int32_t)(start / LANE), (int32_t)((end - start) / LANE), 1);
+                                      : anl_g_slice(t->graph, source, t->chunk_axis, (int32_t)(start / LANE),
+                                                    (int32_t)((end - start) / LANE), 1);
             }
             source = join_chunks(t, pieces, count);
             anl_node *weight = anl_graph_state_value(t->graph, g->arena);

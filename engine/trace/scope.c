@@ -1,6 +1,7 @@
 /* Names, places and hidden axes: who sees which name, and under which path weights and draws lie.
  * In: entries. Out: lookups, claimed path components (A0212), hidden twins of axes.
- * A place is claimed only when something under it really owns a weight or a draw, so calls of plain functions never need a name. */
+ * A place is claimed only when something under it really owns a weight or a draw, so calls of plain functions never need a name.
+ */
 #include "trace/tracer.h"
 
 const anl_value no_value = {.kind = ANL_V_NONE};
@@ -10,7 +11,8 @@ bool reported(const tracer *t, anl_code code, anl_span span)
 {
     for (int i = 0; i < anl_diagnostics_count(t->diagnostics); i++) {
         const anl_diagnostic *d = anl_diagnostics_get(t->diagnostics, i);
-        if (d->code == code && d->span.line == span.line && d->span.column == span.column && d->span.file && span.file && !strcmp(d->span.file, span.file))
+        if (d->code == code && d->span.line == span.line && d->span.column == span.column && d->span.file && span.file &&
+            !strcmp(d->span.file, span.file))
             return true;
     }
     return false;
@@ -71,15 +73,18 @@ place *place_for_node(tracer *t, place *base, const char *node)
     return p;
 }
 
-static bool claim_component(tracer *t, claim **list, int *count, int *capacity, const char *key, const char *shown, anl_span span, const char *owns)
+static bool claim_component(tracer *t, claim **list, int *count, int *capacity, const char *key, const char *shown, anl_span span,
+                            const char *owns)
 {
     for (int i = 0; i < *count; i++) {
         if (strcmp((*list)[i].component, key))
             continue;
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_name_needed, span, "`%s` is called more than once in this scope and owns %s: each call needs a name",
-                                         shown, owns);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_name_needed, span,
+                         "`%s` is called more than once in this scope and owns %s: each call needs a name", shown, owns);
         anl_diagnostic_label(t->diagnostics, d, (*list)[i].span, "the other call");
-        anl_diagnostic_note(t->diagnostics, d, "the name becomes part of the path of its %s; in a `repeat`, `as: i` puts the counter there", owns);
+        anl_diagnostic_note(t->diagnostics, d,
+                            "the name becomes part of the path of its %s; in a `repeat`, `as: i` puts the counter there", owns);
         anl_diagnostic_suggest(t->diagnostics, d, "add `as: %s2` to one of them", shown);
         return false;
     }
@@ -95,7 +100,8 @@ bool claim_weights(tracer *t, place *p)
         b->claimed_weights = true;
         if (b->weight_up) {
             claims *c = b->weight_up->base->claims;
-            b->conflict = !claim_component(t, &c->weights, &c->weight_count, &c->weight_capacity, b->component, b->component, b->span, "weights or state");
+            b->conflict = !claim_component(t, &c->weights, &c->weight_count, &c->weight_capacity, b->component, b->component,
+                                           b->span, "weights or state");
         }
     }
     bool good = true;
@@ -153,7 +159,8 @@ static bool value_has_axis(const anl_value *v, int32_t axis)
     }
 }
 
-/* The hidden twin of a visible axis: the first one that none of the call's arguments carries already, so that calls alike give nodes alike. */
+/* The hidden twin of a visible axis: the first one that none of the call's arguments carries already, so that calls alike give
+ * nodes alike. */
 int32_t hide_axis(tracer *t, int32_t axis, const anl_value *avoid, int avoid_count)
 {
     for (int i = 0; i < t->twin_count; i++) {
@@ -173,7 +180,7 @@ int32_t hide_axis(tracer *t, int32_t axis, const anl_value *avoid, int avoid_cou
 /* Axes for messages: those that can be named, then those that ride along. */
 const char *axes_of(tracer *t, const anl_node *node)
 {
-    anl_axis shown[ANL_MAX_AXES], hidden[ANL_MAX_AXES];
+    anl_axis shown[ANL_MAX_AXES] = {0}, hidden[ANL_MAX_AXES] = {0};
     int shown_count = 0, hidden_count = 0;
     for (int i = 0; i < node->rank; i++) {
         if (t->graph->axis_names[node->axes[i].id].hidden)
@@ -182,5 +189,7 @@ const char *axes_of(tracer *t, const anl_node *node)
             shown[shown_count++] = node->axes[i];
     }
     const char *text = anl_axes_text(t->graph, t->arena, shown, shown_count);
-    return hidden_count ? anl_arena_printf(t->arena, "%s (%s rides along)", text, anl_axes_text(t->graph, t->arena, hidden, hidden_count)) : text;
+    return hidden_count
+               ? anl_arena_printf(t->arena, "%s (%s rides along)", text, anl_axes_text(t->graph, t->arena, hidden, hidden_count))
+               : text;
 }

@@ -30,13 +30,15 @@ static anl_state_kind kind_of(tracer *t, const anl_declaration *d)
 static bool add_axis(tracer *t, anl_axis *axes, int *rank, int32_t id, int64_t size, const anl_declaration *d, anl_span span)
 {
     if (t->graph->axis_names[id].hidden) {
-        anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, span, "`%s` would have the axis `%s`, which rides along with the arguments: weights and state never do", d->name,
+        anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, span,
+                     "`%s` would have the axis `%s`, which rides along with the arguments: weights and state never do", d->name,
                      anl_graph_axis_name(t->graph, id));
         return false;
     }
     for (int i = 0; i < *rank; i++) {
         if (axes[i].id == id) {
-            anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, span, "`%s` has the axis `%s` twice", d->name, anl_graph_axis_name(t->graph, id));
+            anl_diagnose(t->diagnostics, ANL_A_duplicate_axis, span, "`%s` has the axis `%s` twice", d->name,
+                         anl_graph_axis_name(t->graph, id));
             return false;
         }
     }
@@ -45,7 +47,8 @@ static bool add_axis(tracer *t, anl_axis *axes, int *rank, int32_t id, int64_t s
         return false;
     }
     if (size < 1 || size > INT32_MAX) {
-        anl_diagnose(t->diagnostics, ANL_A_out_of_range, span, "the axis `%s` of `%s` has size %lld", anl_graph_axis_name(t->graph, id), d->name, (long long)size);
+        anl_diagnose(t->diagnostics, ANL_A_out_of_range, span, "the axis `%s` of `%s` has size %lld",
+                     anl_graph_axis_name(t->graph, id), d->name, (long long)size);
         return false;
     }
     axes[(*rank)++] = (anl_axis){id, (int32_t)size};
@@ -81,7 +84,8 @@ static bool declared_axes(tracer *t, entry *n, anl_axis *axes, int *rank)
             return false;
         if (size.kind != ANL_V_INT) {
             anl_diagnose(t->diagnostics, size.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, a->size->span,
-                         "the size of axis `%s` must be a whole number that is known when compiling, and this is %s", a->name, anl_value_kind_text(&size));
+                         "the size of axis `%s` must be a whole number that is known when compiling, and this is %s", a->name,
+                         anl_value_kind_text(&size));
             return false;
         }
         if (a->kind == ANL_P_AXIS) {
@@ -151,15 +155,20 @@ record *state_record(tracer *t, entry *n)
         for (int i = 0; i < rank && same; i++)
             same = r->state->axes[i].id == axes[i].id && r->state->axes[i].size == axes[i].size;
         if (r->declaration != n->declaration) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_name_needed, n->where->span.line ? n->where->span : n->span, "two weights or states would both be called `%s`", path);
-            anl_diagnostic_label(t->diagnostics, d, r->owner->where->span.line ? r->owner->where->span : r->owner->span, "the other one");
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_name_needed, n->where->span.line ? n->where->span : n->span,
+                                             "two weights or states would both be called `%s`", path);
+            anl_diagnostic_label(t->diagnostics, d, r->owner->where->span.line ? r->owner->where->span : r->owner->span,
+                                 "the other one");
             anl_diagnostic_suggest(t->diagnostics, d, "name one of the calls with `as:`");
             return NULL;
         }
         if (!same) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, n->where->span.line ? n->where->span : n->span, "`%s` has axes %s here but %s in another call", path,
-                                             anl_axes_text(t->graph, t->arena, axes, rank), anl_axes_text(t->graph, t->arena, r->state->axes, r->state->rank));
-            anl_diagnostic_label(t->diagnostics, d, r->owner->where->span.line ? r->owner->where->span : r->owner->span, "the other call");
+            anl_diagnostic *d =
+                anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, n->where->span.line ? n->where->span : n->span,
+                             "`%s` has axes %s here but %s in another call", path, anl_axes_text(t->graph, t->arena, axes, rank),
+                             anl_axes_text(t->graph, t->arena, r->state->axes, r->state->rank));
+            anl_diagnostic_label(t->diagnostics, d, r->owner->where->span.line ? r->owner->where->span : r->owner->span,
+                                 "the other call");
             anl_diagnostic_note(t->diagnostics, d, "calls of one module share its weights");
             return NULL;
         }
@@ -196,8 +205,8 @@ anl_node *fit_axes(tracer *t, anl_node *node, const anl_axis *axes, int rank, co
             fits |= axes[k].id == node->axes[i].id && axes[k].size == node->axes[i].size;
     }
     if (!fits) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, span, "%s has axes %s, and %s are needed", what, axes_of(t, node),
-                                         anl_axes_text(t->graph, t->arena, axes, rank));
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, span, "%s has axes %s, and %s are needed", what,
+                                         axes_of(t, node), anl_axes_text(t->graph, t->arena, axes, rank));
         if (node->span.line)
             anl_diagnostic_label(t->diagnostics, d, node->span, "the value comes from here");
         return NULL;
@@ -221,7 +230,9 @@ anl_node *projected(tracer *t, record *r, anl_node *value)
     p->scope = scope_new(t, r->owner->where->scope);
     scope_add(t, p->scope, ENTRY_VALUE, r->owner->name, d->span)->value = value_node_of(value, d->span);
     anl_value v = evaluate(t, p, d->project, WANT_VALUE);
-    return v.kind == ANL_V_NONE ? NULL : fit_axes(t, node_of(t, p, &v, d->project->span), r->state->axes, r->state->rank, "the projection", d->project->span);
+    return v.kind == ANL_V_NONE ? NULL
+                                : fit_axes(t, node_of(t, p, &v, d->project->span), r->state->axes, r->state->rank,
+                                           "the projection", d->project->span);
 }
 
 static anl_node *shape_only(tracer *t, const anl_axis *axes, int rank)
@@ -318,13 +329,16 @@ anl_value state_next(tracer *t, entry *n, anl_span use)
             return no_value;
         if (d->is_weight && (t->optimized || t->census))
             return r->next ? value_node_of(r->next, use) : entry_value(t, n, use);
-        anl_diagnostic *g = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, use, d->is_weight ? "the new value of the weight `%s` is known in updates only"
-                                                                                                 : "`%s` has no `update:`, so it has no new value", n->name);
+        anl_diagnostic *g = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, use,
+                                         d->is_weight ? "the new value of the weight `%s` is known in updates only"
+                                                      : "`%s` has no `update:`, so it has no new value",
+                                         n->name);
         anl_diagnostic_label(t->diagnostics, g, d->span, "declared here");
         return no_value;
     }
     if (n->next_progress == RUNNING) {
-        anl_diagnostic *g = anl_diagnose(t->diagnostics, ANL_A_cycle, d->span, "the update of `%s` needs its own result", n->name);
+        anl_diagnostic *g =
+            anl_diagnose(t->diagnostics, ANL_A_cycle, d->span, "the update of `%s` needs its own result", n->name);
         anl_diagnostic_label(t->diagnostics, g, use, "next(%s) is asked for here", n->name);
         n->next = no_value;
         return no_value;
@@ -358,7 +372,8 @@ void make_updates(tracer *t)
         const anl_declaration *d = r->declaration;
         const bool mean = d->calls && !strcmp(d->calls, "mean");
         if (r->call_count > 1 && !mean) {
-            anl_diagnostic *g = anl_diagnose(t->diagnostics, ANL_A_state_called_twice, d->span, "`%s` is updated by %d calls in one step", r->path, r->call_count);
+            anl_diagnostic *g = anl_diagnose(t->diagnostics, ANL_A_state_called_twice, d->span,
+                                             "`%s` is updated by %d calls in one step", r->path, r->call_count);
             for (int k = 0; k < r->call_count && k < 4; k++)
                 anl_diagnostic_label(t->diagnostics, g, r->calls[k].span, "call %d", k + 1);
             anl_diagnostic_suggest(t->diagnostics, g, "`calls: mean` in the declaration takes the mean of the new values");

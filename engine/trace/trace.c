@@ -101,7 +101,8 @@ static anl_node *loss_node(tracer *t, const anl_expression *e, place *p, const c
     if (v.kind == ANL_V_NONE)
         return NULL;
     if (v.kind != ANL_V_NODE && v.kind != ANL_V_INT && v.kind != ANL_V_NUMBER && v.kind != ANL_V_BOOL) {
-        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the %s `%s` must be a number, and this is %s", what, name, anl_value_kind_text(&v));
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the %s `%s` must be a number, and this is %s", what, name,
+                     anl_value_kind_text(&v));
         return NULL;
     }
     context_at(t, p, e->span);
@@ -109,7 +110,8 @@ static anl_node *loss_node(tracer *t, const anl_expression *e, place *p, const c
     if (!n)
         return NULL;
     if (n->rank) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_has_axes, e->span, "the %s `%s` has axes %s, and a loss has none", what, name, axes_of(t, n));
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_has_axes, e->span,
+                                         "the %s `%s` has axes %s, and a loss has none", what, name, axes_of(t, n));
         anl_diagnostic_label(t->diagnostics, d, span, "declared here");
         anl_diagnostic_suggest(t->diagnostics, d, "mean(…, over=all) makes one number of it");
         return NULL;
@@ -141,7 +143,8 @@ static loss_pair *make_losses(tracer *t, anl_node **total)
             continue;
         }
         context_at(t, p, r->losses[i].span);
-        anl_node *term = r->losses[i].weight ? anl_g_binary(t->graph, ANL_S_MUL, losses[i].value, losses[i].weight) : losses[i].value;
+        anl_node *term =
+            r->losses[i].weight ? anl_g_binary(t->graph, ANL_S_MUL, losses[i].value, losses[i].weight) : losses[i].value;
         *total = *total ? anl_g_binary(t->graph, ANL_S_ADD, *total, term) : term;
     }
     if (failed)
@@ -181,8 +184,8 @@ static void check_reach(tracer *t, const loss_pair *losses)
         free(seen);
         if (found)
             continue;
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_without_weights, t->recipe->losses[i].span, "the loss `%s` depends on no weight, so it trains nothing",
-                                         t->recipe->losses[i].name);
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_without_weights, t->recipe->losses[i].span,
+                                         "the loss `%s` depends on no weight, so it trains nothing", t->recipe->losses[i].name);
         anl_diagnostic_note(t->diagnostics, d, "stop_gradient cuts the way to everything behind it");
     }
 }
@@ -222,7 +225,11 @@ static void collect_plan(tracer *t)
             if (!strcmp(t->plan[k].path, r->path))
                 s = &t->plan[k];
         if (!s) {
-            plan_state made = {.path = r->path, .kind = r->state->kind, .rank = r->state->rank, .is_weight = r->declaration->is_weight, .group = -1};
+            plan_state made = {.path = r->path,
+                               .kind = r->state->kind,
+                               .rank = r->state->rank,
+                               .is_weight = r->declaration->is_weight,
+                               .group = -1};
             made.count = 1;
             for (int k = 0; k < made.rank; k++) {
                 made.axis[k] = anl_arena_text(t->arena, anl_graph_axis_name(t->graph, r->state->axes[k].id));
@@ -262,14 +269,16 @@ static void check_everything(tracer *t)
                 n = scope_find(t->top->scope, r->modules[k].name);
         }
         if (!n) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, r->initializations[i].span, "there is no module `%s` to initialize", r->initializations[i].module);
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, r->initializations[i].span,
+                                             "there is no module `%s` to initialize", r->initializations[i].module);
             const char *near = anl_nearest(r->initializations[i].module, names, count);
             if (near)
                 anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
         }
         anl_value v = evaluate(t, t->top->place, r->initializations[i].checkpoint, WANT_WORD);
         if (v.kind != ANL_V_NONE && v.kind != ANL_V_TEXT)
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, r->initializations[i].span, "the checkpoint is a path, and this is %s", anl_value_kind_text(&v));
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, r->initializations[i].span,
+                         "the checkpoint is a path, and this is %s", anl_value_kind_text(&v));
     }
 }
 
@@ -382,8 +391,10 @@ static anl_node *fetched(tracer *t, const char *text, const loss_pair *losses, a
     anl_value v = evaluate(t, p, e, WANT_VALUE);
     if (v.kind == ANL_V_NONE)
         return NULL;
-    if (v.kind == ANL_V_FUNCTION || v.kind == ANL_V_AXIS || v.kind == ANL_V_TEXT || v.kind == ANL_V_LIST || v.kind == ANL_V_MAPPING) {
-        report_fetch(t, text, anl_arena_printf(t->arena, "a value with numbers can be fetched, and this is %s", anl_value_kind_text(&v)));
+    if (v.kind == ANL_V_FUNCTION || v.kind == ANL_V_AXIS || v.kind == ANL_V_TEXT || v.kind == ANL_V_LIST ||
+        v.kind == ANL_V_MAPPING) {
+        report_fetch(t, text,
+                     anl_arena_printf(t->arena, "a value with numbers can be fetched, and this is %s", anl_value_kind_text(&v)));
         return NULL;
     }
     return node_of(t, p, &v, span);
@@ -421,7 +432,8 @@ static void final_pass(tracer *t, anl_traced *out)
     loss_pair *losses = NULL;
     bool want_losses = !o->fetch_only;
     for (int i = 0; i < o->fetch_count; i++)
-        want_losses |= gradient_path(t, o->fetches[i]) || !strncmp(o->fetches[i], "loss", 4) || !scope_find(t->top->scope, o->fetches[i]);
+        want_losses |=
+            gradient_path(t, o->fetches[i]) || !strncmp(o->fetches[i], "loss", 4) || !scope_find(t->top->scope, o->fetches[i]);
     if (want_losses)
         losses = make_losses(t, &total);
     t->need = NEED_VALUE;
@@ -507,7 +519,8 @@ static void final_pass(tracer *t, anl_traced *out)
             for (int i = 0; i < r->metric_count; i++)
                 for (int k = 0; k < 3; k++)
                     if (metrics[i].part[k])
-                        anl_graph_output(t->graph, anl_arena_printf(t->arena, "metric.%s.%s", r->metrics[i].name, parts[k]), metrics[i].part[k]);
+                        anl_graph_output(t->graph, anl_arena_printf(t->arena, "metric.%s.%s", r->metrics[i].name, parts[k]),
+                                         metrics[i].part[k]);
         }
     }
     for (int i = 0; i < o->fetch_count; i++)
@@ -515,7 +528,8 @@ static void final_pass(tracer *t, anl_traced *out)
             anl_graph_output(t->graph, o->fetches[i], fetches[i]);
 }
 
-static void prepare(tracer *t, const anl_recipe *recipe, const anl_trace_options *options, anl_diagnostics *diagnostics, anl_arena *arena)
+static void prepare(tracer *t, const anl_recipe *recipe, const anl_trace_options *options, anl_diagnostics *diagnostics,
+                    anl_arena *arena)
 {
     t->recipe = recipe;
     t->options = options;
@@ -533,7 +547,8 @@ static int64_t recipe_seed(tracer *t)
     if (v.kind == ANL_V_INT)
         return v.integer;
     if (v.kind != ANL_V_NONE)
-        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, t->recipe->seed->span, "the seed is a whole number, and this is %s", anl_value_kind_text(&v));
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, t->recipe->seed->span, "the seed is a whole number, and this is %s",
+                     anl_value_kind_text(&v));
     return 0;
 }
 
@@ -610,8 +625,8 @@ static int64_t integer_of(tracer *t, const anl_expression *e, int64_t fallback, 
     if (v.kind == ANL_V_INT && v.integer >= least)
         return v.integer;
     if (v.kind != ANL_V_NONE)
-        anl_diagnose(t->diagnostics, v.kind == ANL_V_INT ? ANL_A_out_of_range : ANL_A_type_mismatch, e->span, "a whole number of at least %lld is needed here",
-                     (long long)least);
+        anl_diagnose(t->diagnostics, v.kind == ANL_V_INT ? ANL_A_out_of_range : ANL_A_type_mismatch, e->span,
+                     "a whole number of at least %lld is needed here", (long long)least);
     return fallback;
 }
 
@@ -623,7 +638,8 @@ static const char *text_of(tracer *t, const anl_expression *e)
     if (v.kind == ANL_V_TEXT)
         return v.text;
     if (v.kind != ANL_V_NONE)
-        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "a text is needed here, and this is %s", anl_value_kind_text(&v));
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "a text is needed here, and this is %s",
+                     anl_value_kind_text(&v));
     return NULL;
 }
 
@@ -636,7 +652,8 @@ static bool static_number(tracer *t, const anl_expression *e, double *out)
         *out = v.number;
     else {
         if (v.kind != ANL_V_NONE)
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "a number is needed here, and this is %s", anl_value_kind_text(&v));
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "a number is needed here, and this is %s",
+                         anl_value_kind_text(&v));
         return false;
     }
     return true;
@@ -708,15 +725,17 @@ anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diag
         const char *checkpoint = text_of(t, r->checkpoint);
         if (!checkpoint || !*checkpoint) {
             if (checkpoint && !r->optional)
-                anl_diagnose(diagnostics, ANL_A_missing_key, r->span, "`%s` is to be initialized, but no checkpoint is given", r->module);
+                anl_diagnose(diagnostics, ANL_A_missing_key, r->span, "`%s` is to be initialized, but no checkpoint is given",
+                             r->module);
             continue;
         }
-        out->initializations[out->initialization_count++] = (struct anl_static_initialization){r->module, checkpoint, r->from, r->span};
+        out->initializations[out->initialization_count++] =
+            (struct anl_static_initialization){r->module, checkpoint, r->from, r->span};
     }
     out->metrics = ANL_NEW_ARRAY(arena, struct anl_static_metric, recipe->metric_count + 1);
     for (int i = 0; i < recipe->metric_count; i++)
-        out->metrics[out->metric_count++] =
-            (struct anl_static_metric){recipe->metrics[i].name, recipe->metrics[i].measure, recipe->metrics[i].where != NULL, recipe->metrics[i].span};
+        out->metrics[out->metric_count++] = (struct anl_static_metric){recipe->metrics[i].name, recipe->metrics[i].measure,
+                                                                       recipe->metrics[i].where != NULL, recipe->metrics[i].span};
     anl_graph_free(&graph);
     return anl_diagnostics_errors(diagnostics) == before ? ANL_OK : ANL_ERROR_SPEC;
 }

@@ -24,22 +24,22 @@ typedef struct bound_argument {
 } bound_argument;
 typedef struct callable {
     const anl_function *function;
-    const anl_builtin *builtin;  /* or */
-    const char *name;            /* as it was written */
+    const anl_builtin *builtin; /* or */
+    const char *name;           /* as it was written */
     bound_argument *bound;
     int bound_count;
-    const anl_module *module;    /* a module: its weights lie under its name */
-    const anl_module *source;    /* a copy: the module that it copies */
+    const anl_module *module; /* a module: its weights lie under its name */
+    const anl_module *source; /* a copy: the module that it copies */
     anl_span span;
 } callable;
 
 /* ---- names ---- */
 typedef enum entry_kind {
-    ENTRY_VALUE,         /* the value stands already */
-    ENTRY_EXPRESSION,    /* evaluated in `where` at first use */
-    ENTRY_PARAM,         /* the param's own expression (default, override): evaluated and checked at first use */
-    ENTRY_STATE,         /* a weight or state */
-    ENTRY_FIELD,         /* a field of the data, or its mask */
+    ENTRY_VALUE,      /* the value stands already */
+    ENTRY_EXPRESSION, /* evaluated in `where` at first use */
+    ENTRY_PARAM,      /* the param's own expression (default, override): evaluated and checked at first use */
+    ENTRY_STATE,      /* a weight or state */
+    ENTRY_FIELD,      /* a field of the data, or its mask */
     ENTRY_MODULE,
     ENTRY_GRADIENT_NORM, /* the global norm, in optimizer rules */
     ENTRY_SOURCE_VALUE,  /* what a copied weight follows */
@@ -61,9 +61,9 @@ struct entry {
     place *where;
     int progress;
     anl_value value;
-    record *record;      /* ENTRY_STATE, once it is used */
+    record *record; /* ENTRY_STATE, once it is used */
     int next_progress;
-    anl_value next;      /* ENTRY_STATE: the new value that this call computes */
+    anl_value next; /* ENTRY_STATE: the new value that this call computes */
 };
 
 struct scope {
@@ -86,15 +86,15 @@ typedef struct claims {
 struct place {
     frame *frame;
     scope *scope;
-    const char *path;      /* of weights; "" at the top */
-    const char *draws;     /* of draws: the call sites and node names on the way */
-    int *draw_count;       /* direct draws so far in this node */
-    place *base;           /* the place that claims for this one: itself, or the one that the node belongs to */
-    claims *claims;        /* base: taken components */
+    const char *path;           /* of weights; "" at the top */
+    const char *draws;          /* of draws: the call sites and node names on the way */
+    int *draw_count;            /* direct draws so far in this node */
+    place *base;                /* the place that claims for this one: itself, or the one that the node belongs to */
+    claims *claims;             /* base: taken components */
     place *weight_up, *draw_up; /* base: where this one is itself a component; NULL: absolute */
     const char *component;
     bool claimed_weights, claimed_draws, conflict;
-    anl_span span;         /* of the call */
+    anl_span span; /* of the call */
 };
 
 struct frame {
@@ -102,11 +102,11 @@ struct frame {
     frame *caller;
     scope *scope;
     place *place;
-    anl_axis *ride;   /* hidden axes along which draws are independent */
+    anl_axis *ride; /* hidden axes along which draws are independent */
     int ride_count, ride_capacity;
-    int32_t *named;   /* hidden axes that ...rest makes visible here */
+    int32_t *named; /* hidden axes that ...rest makes visible here */
     int named_count, named_capacity;
-    anl_axis *seen;   /* axes of the inputs with sizes, for axes= */
+    anl_axis *seen; /* axes of the inputs with sizes, for axes= */
     int seen_count, seen_capacity;
     const anl_module *copy, *copy_source;
 };
@@ -121,12 +121,12 @@ struct record {
     const anl_declaration *declaration;
     anl_state *state;
     entry *owner;
-    const char *source;      /* path that it copies, or NULL */
+    const char *source; /* path that it copies, or NULL */
     const anl_module *copy;
     update_call *calls;
     int call_count, call_capacity;
-    anl_node *next;          /* new value at the end of the step; NULL: unchanged or not known yet */
-    int used;                /* in this pass: a NEED_… */
+    anl_node *next; /* new value at the end of the step; NULL: unchanged or not known yet */
+    int used;       /* in this pass: a NEED_… */
     anl_value init;
     int init_progress;
 };
@@ -139,29 +139,29 @@ typedef struct plan_state {
     const char *axis[ANL_MAX_AXES];
     int32_t size[ANL_MAX_AXES];
     bool is_weight, trained, projected;
-    const char *source;       /* copies */
+    const char *source; /* copies */
     const anl_module *copy;
-    uint64_t phases;          /* bit p: used in phase p of the census */
+    uint64_t phases; /* bit p: used in phase p of the census */
     int64_t count, padded;
-    int group;                /* -1: none */
-    int64_t offset;           /* in the group's arena */
+    int group;      /* -1: none */
+    int64_t offset; /* in the group's arena */
     int segment;
     anl_span span;
 } plan_state;
 
 struct plan_group {
     const char *name;
-    int *entries;             /* optimizer entries that match, in order */
+    int *entries; /* optimizer entries that match, in order */
     int entry_count, entry_capacity;
     anl_state_kind kind;
     uint64_t phases;
-    bool separate;            /* updated on its own axes, not flat */
-    int source_group;         /* copies: the group they mirror, or -1 */
+    bool separate;    /* updated on its own axes, not flat */
+    int source_group; /* copies: the group they mirror, or -1 */
     const anl_module *copy;
-    int *states;              /* indices of plan states */
+    int *states; /* indices of plan states */
     int count, capacity;
     int64_t chunks;
-    anl_state *arena;         /* in this pass */
+    anl_state *arena; /* in this pass */
 };
 
 enum { LANE = 64, ARENA_LIMIT = 96 * 1024 * 1024 / 4 };
@@ -188,14 +188,14 @@ struct tracer {
     bool training;
     double epoch_steps;
     int64_t phase_step, seed;
-    int phase;                 /* number in the census */
+    int phase; /* number in the census */
     bool census;
-    int need;                  /* what for is evaluated now: a NEED_… */
-    bool optimized;            /* new values of weights are known */
+    int need;       /* what for is evaluated now: a NEED_… */
+    bool optimized; /* new values of weights are known */
     frame *top;
     record **records;
     int record_count, record_capacity;
-    update_call *updates;      /* entries with update: of this pass, in order of calls */
+    update_call *updates; /* entries with update: of this pass, in order of calls */
     int update_count, update_capacity;
     entry **running;
     int running_count, running_capacity;
@@ -209,9 +209,9 @@ struct tracer {
     int group_count, group_capacity;
     rule_entry *rules;
     int32_t chunk_axis, lane_axis;
-    plan_group *group;         /* whose rule is traced now */
+    plan_group *group;            /* whose rule is traced now */
     const plan_state *rule_state; /* … and for which weight, where the group is a separate one */
-    anl_value learning_rate;   /* of the first rule that has a param lr */
+    anl_value learning_rate;      /* of the first rule that has a param lr */
     /* while an init expression is evaluated */
     const anl_axis *init_axes;
     int init_rank;
@@ -245,7 +245,7 @@ bool value_same_nodes(const anl_value *a, const anl_value *b);
 anl_value evaluate(tracer *t, place *p, const anl_expression *e, want w);
 anl_value entry_value(tracer *t, entry *n, anl_span use);
 anl_value value_node_of(anl_node *node, anl_span span);
-anl_value plain(tracer *t, place *p, anl_value v);      /* a duration becomes steps */
+anl_value plain(tracer *t, place *p, anl_value v); /* a duration becomes steps */
 anl_context context_at(tracer *t, place *p, anl_span span);
 int32_t axis_named(tracer *t, place *p, const char *name); /* axis params first */
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out);
@@ -258,8 +258,8 @@ anl_node *node_of(tracer *t, place *p, const anl_value *v, anl_span span);
 
 /* ---- call.c ---- */
 anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *piped, want w);
-anl_value call_function(tracer *t, place *p, const callable *c, const bound_argument *given, int given_count, const anl_expression *arguments,
-                        const anl_value *piped, anl_span span, frame **made);
+anl_value call_function(tracer *t, place *p, const callable *c, const bound_argument *given, int given_count,
+                        const anl_expression *arguments, const anl_value *piped, anl_span span, frame **made);
 callable *bind_partly(tracer *t, place *p, const anl_expression *e);
 anl_value evaluate_pipeline(tracer *t, place *p, const anl_expression *e, const anl_value *input);
 anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const anl_value *input);

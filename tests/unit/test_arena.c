@@ -1,6 +1,7 @@
 /* Optimizer arenas by number: several weights larger than a lane in one arena, against the rule computed for each weight here.
- * In: a small spec written to a temporary folder. Out: check's report. Runs on the host in float64 without fusion and in float32 with it.
- * Covers: offsets and pads, sums over one weight (LARS), moments with bias correction, a momentum copy that mirrors an arena, clipping by the global norm. */
+ * In: a small spec written to a temporary folder. Out: check's report. Runs on the host in float64 without fusion and in float32
+ * with it. Covers: offsets and pads, sums over one weight (LARS), moments with bias correction, a momentum copy that mirrors an
+ * arena, clipping by the global norm. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -20,9 +21,9 @@ static const struct {
     const char *path, *copy;
     int count;
     bool matrix;
-} weights[WEIGHTS] = {{"student.first.weight", "teacher.first.weight", HIDDEN * IN, true},
+} weights[WEIGHTS] = {{"student.first.weight", "teacher.first.weight", HIDDEN *IN, true},
                       {"student.first.bias", "teacher.first.bias", HIDDEN, false},
-                      {"student.second.weight", "teacher.second.weight", OUT * HIDDEN, true},
+                      {"student.second.weight", "teacher.second.weight", OUT *HIDDEN, true},
                       {"student.second.bias", "teacher.second.bias", OUT, false}};
 
 static void make_folder(void)
@@ -56,7 +57,8 @@ static void open_spec(const char *rule, const char *clip, bool precise)
             "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/momentum.yaml]\nparams: {batch: 6}\n"
             "data: {train: {shards: none, fields: {x: {axes: {channel: 5}}}}}\n"
             "functions:\n  network:\n    inputs: {x: [channel]}\n"
-            "    returns: [x, {linear: {as: first, from: channel, to: channel, size: 70}}, relu, {linear: {as: second, from: channel, to: channel, size: 9}}]\n"
+            "    returns: [x, {linear: {as: first, from: channel, to: channel, size: 70}}, relu, {linear: {as: second, from: "
+            "channel, to: channel, size: 9}}]\n"
             "modules: {student: network, teacher: {copy: student, update: \"ema(momentum=0.9)\"}}\n"
             "losses: {l: {value: \"mean((student(x) - 0.5 * teacher(x) - 1) ** 2, over=all)\"}}\n"
             "train: {length: 10it, optimizer: [{weights: \"*\", rule: \"%s\"}]%s}\n",
@@ -116,7 +118,8 @@ static void outputs(const double w[WEIGHTS][LARGEST], const float *x, double *hi
 }
 
 /* Of mean((student - 0.5 teacher - 1)^2), where the teacher is constant. */
-static void gradients(const double w[WEIGHTS][LARGEST], const double copy[WEIGHTS][LARGEST], const float *x, double g[WEIGHTS][LARGEST])
+static void gradients(const double w[WEIGHTS][LARGEST], const double copy[WEIGHTS][LARGEST], const float *x,
+                      double g[WEIGHTS][LARGEST])
 {
     memset(g, 0, sizeof(double) * WEIGHTS * LARGEST);
     for (int n = 0; n < BATCH; n++) {
@@ -198,7 +201,8 @@ static void compare(const char *path, const double *wanted, int count, double to
     double got[LARGEST];
     read_state(path, count, got);
     for (int i = 0; i < count; i++)
-        ck_assert_msg(fabs(got[i] - wanted[i]) <= tolerance * (1 + fabs(wanted[i])), "%s[%d] is %.9g, not %.9g", path, i, got[i], wanted[i]);
+        ck_assert_msg(fabs(got[i] - wanted[i]) <= tolerance * (1 + fabs(wanted[i])), "%s[%d] is %.9g, not %.9g", path, i, got[i],
+                      wanted[i]);
 }
 
 START_TEST(rules_over_arenas)

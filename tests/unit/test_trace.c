@@ -26,7 +26,8 @@ typedef struct traced_spec {
     anl_status status;
 } traced_spec;
 
-static traced_spec trace_file(const char *path, const anl_trace_options *options, const anl_override *overrides, int override_count)
+static traced_spec trace_file(const char *path, const anl_trace_options *options, const anl_override *overrides,
+                              int override_count)
 {
     char library[512];
     snprintf(library, sizeof library, "%s/specs", root());
@@ -145,7 +146,8 @@ static traced_spec trace_network(const char *call)
     /* imports are found in the library's folder lib/ */
     char *at = strstr(library, "[resnet.yaml, optimize.yaml]");
     char with[1200];
-    snprintf(with, sizeof with, "%.*s[lib/resnet.yaml, lib/optimize.yaml]%s", (int)(at - library), library, at + strlen("[resnet.yaml, optimize.yaml]"));
+    snprintf(with, sizeof with, "%.*s[lib/resnet.yaml, lib/optimize.yaml]%s", (int)(at - library), library,
+             at + strlen("[resnet.yaml, optimize.yaml]"));
     return trace_text(with, &train);
 }
 
@@ -214,10 +216,11 @@ END_TEST
 
 START_TEST(the_same_network_works_on_volumes)
 {
-    traced_spec s = trace_text("anlage: 1\nimport: [lib/resnet.yaml, lib/optimize.yaml]\nparams: {batch: 2}\n"
-                               "data: {train: {shards: none, fields: {image: {axes: {channel: 1, z: 32, y: 32, x: 32}}}}}\n"
-                               "modules: {encoder: resnet18(width=8)}\nlosses: {l: {value: \"mean(encoder(image), over=all)\"}}\n" RULES,
-                               &train);
+    traced_spec s =
+        trace_text("anlage: 1\nimport: [lib/resnet.yaml, lib/optimize.yaml]\nparams: {batch: 2}\n"
+                   "data: {train: {shards: none, fields: {image: {axes: {channel: 1, z: 32, y: 32, x: 32}}}}}\n"
+                   "modules: {encoder: resnet18(width=8)}\nlosses: {l: {value: \"mean(encoder(image), over=all)\"}}\n" RULES,
+                   &train);
     expect_good(&s);
     expect_state(s.traced->graph, "encoder.layer2.0.conv1.weight", "[out 16, channel 8, z 3, y 3, x 3]");
     finish(&s);
@@ -228,14 +231,16 @@ END_TEST
 START_TEST(hidden_axes_ride_along)
 {
     const char *fetches[] = {"plan", "normed", "flat"};
-    anl_trace_options options = {.mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 3, .fetch_only = true};
-    traced_spec s = trace_text("anlage: 1\nimport: [lib/clustering.yaml]\nparams: {batch: 4}\n"
-                               "data: {train: {shards: none, fields: {scores: {axes: {view: 3, cluster: 5}}, features: {axes: {channel: 6}}}}}\n"
-                               "functions:\n"
-                               "  whole: {inputs: {x: [...axes]}, returns: \"sum(x, over=axes)\"}\n"
-                               "  block: {inputs: {x: [channel]}, returns: batch_norm(x)}\n"
-                               "graph: {plan: sinkhorn(scores), normed: block(features), flat: whole(features)}\n",
-                               &options);
+    anl_trace_options options = {
+        .mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 3, .fetch_only = true};
+    traced_spec s = trace_text(
+        "anlage: 1\nimport: [lib/clustering.yaml]\nparams: {batch: 4}\n"
+        "data: {train: {shards: none, fields: {scores: {axes: {view: 3, cluster: 5}}, features: {axes: {channel: 6}}}}}\n"
+        "functions:\n"
+        "  whole: {inputs: {x: [...axes]}, returns: \"sum(x, over=axes)\"}\n"
+        "  block: {inputs: {x: [channel]}, returns: batch_norm(x)}\n"
+        "graph: {plan: sinkhorn(scores), normed: block(features), flat: whole(features)}\n",
+        &options);
     expect_good(&s);
     const anl_graph *g = s.traced->graph;
     const anl_node *plan = g->outputs[0].node;
@@ -282,14 +287,17 @@ static int64_t draw_size(const anl_node *n) { return anl_node_count(n); }
 START_TEST(draws_follow_the_axes_that_ride_along)
 {
     const char *fetches[] = {"out"};
-    anl_trace_options options = {.mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 1, .fetch_only = true};
-    const char *head = "anlage: 1\nparams: {batch: 4}\n" DATA
-                       "functions:\n"
+    anl_trace_options options = {
+        .mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 1, .fetch_only = true};
+    const char *head = "anlage: 1\nparams: {batch: 4}\n" DATA "functions:\n"
                        "  gained: {inputs: {x: [channel, ~space]}, returns: \"x * uniform(0.5, 1.5)\"}\n"
                        "  noisy: {inputs: {x: [channel, ~space]}, returns: \"x + normal(like=x)\"}\n"
-                       "  banded: {inputs: {x: [channel, ~space]}, nodes: {gain: \"uniform(0, 1, band=7)\"}, returns: \"x * sum(gain, over=band)\"}\n";
+                       "  banded: {inputs: {x: [channel, ~space]}, nodes: {gain: \"uniform(0, 1, band=7)\"}, returns: \"x * "
+                       "sum(gain, over=band)\"}\n";
     char text[2048];
-    snprintf(text, sizeof text, "%sviews: {out: [image, {gained: {as: before}}, {replicate: {view: 2}}, {gained: {as: after}}, noisy, banded]}\n", head);
+    snprintf(text, sizeof text,
+             "%sviews: {out: [image, {gained: {as: before}}, {replicate: {view: 2}}, {gained: {as: after}}, noisy, banded]}\n",
+             head);
     traced_spec s = trace_text(text, &options);
     expect_good(&s);
     const anl_node *draws[8];
@@ -314,7 +322,9 @@ START_TEST(draws_follow_the_axes_that_ride_along)
     finish(&s);
 
     /* something before and beside it changes nothing; another seed changes all */
-    snprintf(text, sizeof text, "%sviews: {other: [image, noisy], out: [image, {gained: {as: new}}, {gained: {as: before}}, {replicate: {view: 2}}, {gained: {as: after}}, noisy, banded]}\n",
+    snprintf(text, sizeof text,
+             "%sviews: {other: [image, noisy], out: [image, {gained: {as: new}}, {gained: {as: before}}, {replicate: {view: 2}}, "
+             "{gained: {as: after}}, noisy, banded]}\n",
              head);
     s = trace_text(text, &options);
     expect_good(&s);
@@ -337,16 +347,17 @@ START_TEST(draws_follow_the_axes_that_ride_along)
 END_TEST
 
 /* ---- optimizer ---- */
-static const char *const two_layers = "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/clustering.yaml]\nparams: {batch: 4}\n"
-                                      "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
-                                      "modules:\n"
-                                      "  first: linear(from=channel, to=channel, size=7)\n"
-                                      "  second: linear(from=channel, to=class, size=3)\n"
-                                      "  prototypes: unit_vectors(cluster=6, feature=3)\n"
-                                      "graph:\n"
-                                      "  hidden: relu(first(features))\n"
-                                      "  scores: dot(rename(second(hidden), class=feature), prototypes(), over=feature)\n"
-                                      "losses: {l: {value: \"mean(scores ** 2, over=all)\"}}\n";
+static const char *const two_layers =
+    "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/clustering.yaml]\nparams: {batch: 4}\n"
+    "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
+    "modules:\n"
+    "  first: linear(from=channel, to=channel, size=7)\n"
+    "  second: linear(from=channel, to=class, size=3)\n"
+    "  prototypes: unit_vectors(cluster=6, feature=3)\n"
+    "graph:\n"
+    "  hidden: relu(first(features))\n"
+    "  scores: dot(rename(second(hidden), class=feature), prototypes(), over=feature)\n"
+    "losses: {l: {value: \"mean(scores ** 2, over=all)\"}}\n";
 
 static traced_spec trace_rules(const char *rules, const anl_trace_options *options)
 {
@@ -360,8 +371,8 @@ START_TEST(weights_of_one_kind_share_an_arena)
     traced_spec s = trace_rules("    - {weights: \"*\", rule: \"lars(lr=0.1)\"}\n", &train);
     expect_good(&s);
     const anl_graph *g = s.traced->graph;
-    const anl_state *a = anl_graph_find_state(g, "first.weight"), *b = anl_graph_find_state(g, "second.weight"), *c = anl_graph_find_state(g, "first.bias"),
-                    *p = anl_graph_find_state(g, "prototypes.weight");
+    const anl_state *a = anl_graph_find_state(g, "first.weight"), *b = anl_graph_find_state(g, "second.weight"),
+                    *c = anl_graph_find_state(g, "first.bias"), *p = anl_graph_find_state(g, "prototypes.weight");
     ck_assert_ptr_nonnull(a->arena);
     ck_assert_ptr_eq(a->arena, b->arena);
     ck_assert_ptr_ne(a->arena, c->arena);
@@ -385,7 +396,8 @@ START_TEST(weights_of_one_kind_share_an_arena)
     ck_assert_int_eq(segments, 2);
     int output = 0;
     for (int i = 0; i < g->output_count; i++)
-        output += !strcmp(g->outputs[i].name, "lr") || !strcmp(g->outputs[i].name, "loss") || !strcmp(g->outputs[i].name, "loss.l");
+        output +=
+            !strcmp(g->outputs[i].name, "lr") || !strcmp(g->outputs[i].name, "loss") || !strcmp(g->outputs[i].name, "loss.l");
     ck_assert_int_eq(output, 3);
     finish(&s);
 }
@@ -393,7 +405,8 @@ END_TEST
 
 START_TEST(phases_keep_arenas)
 {
-    const char *rules = "    - {weights: \"*\", rule: \"sgd(lr=0.1)\"}\n    - {weights: \"first.*\", rule: frozen, until: 2ep}\n    - {weights: \"*.bias\", rule: \"adamw(lr=0.01)\", from: 35it}\n";
+    const char *rules = "    - {weights: \"*\", rule: \"sgd(lr=0.1)\"}\n    - {weights: \"first.*\", rule: frozen, until: 2ep}\n "
+                        "   - {weights: \"*.bias\", rule: \"adamw(lr=0.01)\", from: 35it}\n";
     static const int64_t steps[3] = {0, 20, 35};
     char layout[3][2048];
     for (int i = 0; i < 3; i++) {
@@ -408,10 +421,12 @@ START_TEST(phases_keep_arenas)
         layout[i][0] = '\0';
         for (int k = 0; k < g->state_count; k++) {
             size_t used = strlen(layout[i]);
-            snprintf(layout[i] + used, sizeof layout[i] - used, "%s@%s+%d\n", g->states[k]->path, g->states[k]->arena ? g->states[k]->arena->path : "", (int)g->states[k]->arena_offset);
+            snprintf(layout[i] + used, sizeof layout[i] - used, "%s@%s+%d\n", g->states[k]->path,
+                     g->states[k]->arena ? g->states[k]->arena->path : "", (int)g->states[k]->arena_offset);
         }
         ck_assert_str_eq(layout[i], layout[0]);
-        const anl_state *first = anl_graph_find_state(g, "first.weight"), *second = anl_graph_find_state(g, "second.weight"), *bias = anl_graph_find_state(g, "second.bias");
+        const anl_state *first = anl_graph_find_state(g, "first.weight"), *second = anl_graph_find_state(g, "second.weight"),
+                        *bias = anl_graph_find_state(g, "second.bias");
         ck_assert_int_eq(first->arena->update != NULL, steps[i] >= 20);
         ck_assert_ptr_nonnull(second->arena->update);
         ck_assert_ptr_nonnull(bias->arena->update);
@@ -425,11 +440,12 @@ END_TEST
 
 START_TEST(since_makes_phases)
 {
-    const char *text = "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml]\nparams: {batch: 4, start: 3ep}\n"
-                       "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
-                       "modules: {first: \"linear(from=channel, to=channel, size=7)\", late: \"linear(from=channel, to=channel, size=7)\"}\n"
-                       "graph: {hidden: first(features), out: \"if(since(start), late(hidden), hidden)\"}\n"
-                       "losses: {l: {value: \"mean(out ** 2, over=all)\"}}\n" RULES;
+    const char *text =
+        "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml]\nparams: {batch: 4, start: 3ep}\n"
+        "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
+        "modules: {first: \"linear(from=channel, to=channel, size=7)\", late: \"linear(from=channel, to=channel, size=7)\"}\n"
+        "graph: {hidden: first(features), out: \"if(since(start), late(hidden), hidden)\"}\n"
+        "losses: {l: {value: \"mean(out ** 2, over=all)\"}}\n" RULES;
     anl_trace_options options = train;
     traced_spec s = trace_text(text, &options);
     expect_good(&s);
@@ -481,15 +497,17 @@ END_TEST
 
 START_TEST(copies_follow_their_source)
 {
-    const char *text = "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/momentum.yaml]\nparams: {batch: 4}\n"
-                       "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
-                       "modules:\n  student: projection_head(hidden=8, features=4)\n  teacher: {copy: student, update: \"ema(momentum=0.9)\"}\n"
-                       "losses: {l: {value: \"mean((student(features) - teacher(features)) ** 2, over=all)\"}}\n" RULES;
+    const char *text =
+        "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/momentum.yaml]\nparams: {batch: 4}\n"
+        "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}}}}\n"
+        "modules:\n  student: projection_head(hidden=8, features=4)\n  teacher: {copy: student, update: \"ema(momentum=0.9)\"}\n"
+        "losses: {l: {value: \"mean((student(features) - teacher(features)) ** 2, over=all)\"}}\n" RULES;
     anl_trace_options options = train;
     traced_spec s = trace_text(text, &options);
     expect_good(&s);
     const anl_graph *g = s.traced->graph;
-    const anl_state *of = anl_graph_find_state(g, "student.linear1.weight"), *copy = anl_graph_find_state(g, "teacher.linear1.weight");
+    const anl_state *of = anl_graph_find_state(g, "student.linear1.weight"),
+                    *copy = anl_graph_find_state(g, "teacher.linear1.weight");
     ck_assert_ptr_nonnull(of->arena->update);
     ck_assert_ptr_nonnull(copy->arena);
     ck_assert_ptr_ne(copy->arena, of->arena);
@@ -501,7 +519,8 @@ START_TEST(copies_follow_their_source)
     s = trace_text(text, &options);
     expect_good(&s);
     g = s.traced->graph;
-    ck_assert_ptr_eq(anl_graph_find_state(g, "teacher.linear1.weight")->update, anl_graph_find_state(g, "student.linear1.weight")->update);
+    ck_assert_ptr_eq(anl_graph_find_state(g, "teacher.linear1.weight")->update,
+                     anl_graph_find_state(g, "student.linear1.weight")->update);
     finish(&s);
 }
 END_TEST
@@ -526,7 +545,8 @@ END_TEST
 START_TEST(fetches_name_nodes_losses_and_gradients)
 {
     const char *fetches[] = {"hidden", "loss.l", "gradient(first.weight)", "first.weight", "mean(hidden, over=all)"};
-    anl_trace_options options = {.mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 5, .fetch_only = true};
+    anl_trace_options options = {
+        .mode = ANL_TRACE_TRAIN, .epoch_steps = 10, .seed = -1, .fetches = fetches, .fetch_count = 5, .fetch_only = true};
     traced_spec s = trace_rules("    - {weights: \"*\", rule: \"sgd(lr=0.1)\"}\n", &options);
     expect_good(&s);
     const anl_graph *g = s.traced->graph;
@@ -550,49 +570,73 @@ START_TEST(fetches_name_nodes_losses_and_gradients)
 END_TEST
 
 /* ---- diagnostics ---- */
-#define HEAD                                                                                                             \
-    "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/clustering.yaml]\nparams: {batch: 4}\n"                  \
-    "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}, label: {axes: {class: 3}, missing: -1, mask: known}}}}\n"
+#define HEAD                                                                                                                     \
+    "anlage: 1\nimport: [lib/layers.yaml, lib/optimize.yaml, lib/clustering.yaml]\nparams: {batch: 4}\n"                         \
+    "data: {train: {shards: none, fields: {features: {axes: {channel: 5}}, label: {axes: {class: 3}, missing: -1, mask: "        \
+    "known}}}}\n"
 
 static const struct {
     const char *text;
     int code, line;
 } wrong[] = {
     {HEAD "graph:\n  a: b + 1\n  b: c\n  c: a\nlosses: {l: {value: a}}\n" RULES, ANL_A_cycle, 6},
-    {HEAD "modules: {m: \"linear(from=chanel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES, ANL_A_missing_axis, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=batch, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES, ANL_A_duplicate_axis, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: m(features)}}\n" RULES, ANL_A_loss_has_axes, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses:\n  l: {value: \"mean(m(features), over=all)\"}\n  n: {value: \"mean(label, over=all)\"}\n" RULES,
+    {HEAD
+     "modules: {m: \"linear(from=chanel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
+     ANL_A_missing_axis, 6},
+    {HEAD
+     "modules: {m: \"linear(from=channel, to=batch, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
+     ANL_A_duplicate_axis, 6},
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: m(features)}}\n" RULES,
+     ANL_A_loss_has_axes, 6},
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses:\n  l: {value: \"mean(m(features), over=all)\"}\n  "
+          "n: {value: \"mean(label, over=all)\"}\n" RULES,
      ANL_A_loss_without_weights, 8},
     {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\", n: \"linear(from=channel, to=class, size=3)\"}\n"
           "losses:\n  l: {value: \"mean(m(features) + stop_gradient(n(features)), over=all)\"}\n" RULES,
      ANL_A_weight_without_gradient, 0},
-    {HEAD "functions:\n  f:\n    inputs: {x: [channel]}\n    returns: linear(linear(x, channel, channel, 4), channel, channel, 4)\nmodules: {m: f}\n"
+    {HEAD "functions:\n  f:\n    inputs: {x: [channel]}\n    returns: linear(linear(x, channel, channel, 4), channel, channel, "
+          "4)\nmodules: {m: f}\n"
           "losses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
      ANL_A_name_needed, 8},
-    {HEAD "functions:\n  f: {inputs: {x: [channel]}, returns: f(x)}\nlosses: {l: {value: \"mean(f(features), over=all)\"}}\n" RULES, ANL_A_recursion, 6},
+    {HEAD
+     "functions:\n  f: {inputs: {x: [channel]}, returns: f(x)}\nlosses: {l: {value: \"mean(f(features), over=all)\"}}\n" RULES,
+     ANL_A_recursion, 6},
     {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n"
-          "train: {length: 100it, checkpoint: {every: 1it}, optimizer: [{weights: \"*\", rule: \"sgd(lr=0.1)\"}, {weights: \"m.wight\", rule: frozen}]}\n",
+          "train: {length: 100it, checkpoint: {every: 1it}, optimizer: [{weights: \"*\", rule: \"sgd(lr=0.1)\"}, {weights: "
+          "\"m.wight\", rule: frozen}]}\n",
      ANL_A_glob_matches_nothing, 7},
     {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n"
           "train: {length: 100it, checkpoint: {every: 1it}, optimizer: [{weights: \"m.weight\", rule: \"sgd(lr=0.1)\"}]}\n",
      ANL_A_weight_without_rule, 0},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features, sise=3), over=all)\"}}\n" RULES, ANL_A_unknown_argument, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES, ANL_A_missing_argument, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=2.5)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES, ANL_A_type_mismatch, 5},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(featurs), over=all)\"}}\n" RULES, ANL_A_unknown_name, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"m(features)[class=2:9]\"}\nlosses: {l: {value: \"mean(s, over=all)\"}}\n" RULES,
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(features, sise=3), "
+          "over=all)\"}}\n" RULES,
+     ANL_A_unknown_argument, 6},
+    {HEAD "modules: {m: \"linear(from=channel, to=class)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
+     ANL_A_missing_argument, 6},
+    {HEAD
+     "modules: {m: \"linear(from=channel, to=class, size=2.5)\"}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
+     ANL_A_type_mismatch, 5},
+    {HEAD
+     "modules: {m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(featurs), over=all)\"}}\n" RULES,
+     ANL_A_unknown_name, 6},
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"m(features)[class=2:9]\"}\nlosses: {l: {value: "
+          "\"mean(s, over=all)\"}}\n" RULES,
      ANL_A_out_of_range, 6},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"if(mean(features, over=all) > 0, m(features), label)\"}\n"
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"if(mean(features, over=all) > 0, m(features), "
+          "label)\"}\n"
           "losses: {l: {value: \"mean(s, over=all)\"}}\n" RULES,
      ANL_A_not_static, 6},
-    {HEAD "state: {q: {axes: {channel: 5}, init: 0, update: \"mean(features, over=channel)\"}}\nmodules: {m: \"linear(from=channel, to=class, size=3)\"}\n"
+    {HEAD "state: {q: {axes: {channel: 5}, init: 0, update: \"mean(features, over=channel)\"}}\nmodules: {m: "
+          "\"linear(from=channel, to=class, size=3)\"}\n"
           "losses: {l: {value: \"mean(m(features + q), over=all)\"}}\n" RULES,
      ANL_A_axis_mismatch, 5},
-    {HEAD "functions:\n  f:\n    inputs: {x: [channel]}\n    state: {seen: {axes: {channel: 5}, init: 0, update: \"seen + 1\"}}\n    returns: x + seen\n"
-          "modules: {g: f, m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(g(features) + g(2 * features)), over=all)\"}}\n" RULES,
+    {HEAD "functions:\n  f:\n    inputs: {x: [channel]}\n    state: {seen: {axes: {channel: 5}, init: 0, update: \"seen + "
+          "1\"}}\n    returns: x + seen\n"
+          "modules: {g: f, m: \"linear(from=channel, to=class, size=3)\"}\nlosses: {l: {value: \"mean(m(g(features) + g(2 * "
+          "features)), over=all)\"}}\n" RULES,
      ANL_A_state_called_twice, 8},
-    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"since(3)\"}\nlosses: {l: {value: \"if(s, mean(m(features), over=all), 0)\"}}\n" RULES,
+    {HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\"}\ngraph: {s: \"since(3)\"}\nlosses: {l: {value: \"if(s, "
+          "mean(m(features), over=all), 0)\"}}\n" RULES,
      ANL_A_bad_unit, 6},
 };
 
@@ -626,7 +670,8 @@ START_TEST(all_problems_are_found_in_one_run)
     for (int i = 0; i < 3; i++) {
         bool found = false;
         for (int k = 0; k < anl_diagnostics_count(s.diagnostics); k++)
-            found |= anl_diagnostics_get(s.diagnostics, k)->code == codes[i] && anl_diagnostics_get(s.diagnostics, k)->span.line == 7 + i;
+            found |= anl_diagnostics_get(s.diagnostics, k)->code == codes[i] &&
+                     anl_diagnostics_get(s.diagnostics, k)->span.line == 7 + i;
         ck_assert_msg(found, "A%04d is missing", codes[i]);
     }
     finish(&s);
@@ -635,9 +680,10 @@ END_TEST
 
 START_TEST(unused_names_are_warned_of)
 {
-    traced_spec s = trace_text(HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\", n: \"linear(from=channel, to=class, size=3)\"}\n"
-                                    "graph: {a: 2 * features}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
-                               &train);
+    traced_spec s = trace_text(
+        HEAD "modules: {m: \"linear(from=channel, to=class, size=3)\", n: \"linear(from=channel, to=class, size=3)\"}\n"
+             "graph: {a: 2 * features}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
+        &train);
     expect_good(&s);
     ck_assert_int_eq(anl_diagnostics_warnings(s.diagnostics), 2);
     finish(&s);
