@@ -218,7 +218,7 @@ static void place(const builder *w, host_body *body, const int32_t *last_use)
         body->home[n] = body->row_home[n] = -1;
         if (w->needed[n] && w->rate[n] < ROW)
             body->home[n] = body->slot_count++;
-        if (w->needed_row[n] && w->rate[n] >= ROW)
+        if (w->needed_row[n])
             body->row_home[n] = body->row_slot_count++;
     }
     for (int k = 0; k < body->op_count; k++) {
@@ -345,9 +345,13 @@ static void rate_of(builder *w, int n)
     slope_of(w, n);
 }
 
+/* Has a value of its own for each row? What is the same in every block has too, unless it is one number: at a row's start it is not what it is
+ * at the point of that number. */
+static bool by_row(const builder *w, int n) { return w->rate[n] >= ROW || (w->rate[n] == HOISTED && w->mask[n] != 0); }
+
 static void need(builder *w, int32_t *last_use, int32_t operand, int user, bool row)
 {
-    if (row && w->rate[operand] >= ROW) {
+    if (row && by_row(w, operand)) {
         w->needed_row[operand] = true;
         return;
     }
@@ -436,7 +440,7 @@ host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const h
     body->row_home = ANL_NEW_ARRAY(arena, int32_t, count + 1);
     bool fine = true;
     for (int n = options->first; fine && n < count; n++) {
-        if (w.needed_row[n] && w.rate[n] >= ROW)
+        if (w.needed_row[n])
             fine = make_op(&w, n, true, &body->rows[body->row_op_count++], diagnostics);
         if (!w.needed[n] || !fine)
             continue;
@@ -493,7 +497,8 @@ void anl_host_body_enter(const host_body *body, const host_simd *simd, host_bloc
         body->hoisted[k].fn(&body->hoisted[k], block);
     /* one value a block serves rows as well */
     for (int k = 0; k < body->hoisted_count; k++)
-        block->row_value[body->hoisted[k].dst] = block->value[body->hoisted[k].dst];
+        if (body->row_home[body->hoisted[k].dst] < 0)
+            block->row_value[body->hoisted[k].dst] = block->value[body->hoisted[k].dst];
     for (int k = 0; k < body->slow_count; k++)
         block->row_value[body->slow[k].dst] = block->home[body->slow[k].dst];
     (void)simd;
