@@ -8,6 +8,25 @@ uint a_div(uint n, int magic, int shift)
     return high >> shift;
 }
 
+uvec4 a_div(uvec4 n, int magic, int shift)
+{
+    uvec4 high, low;
+    umulExtended(n, uvec4(uint(magic)), high, low);
+    return high >> shift;
+}
+
+// floor(n / d) for any n: -1 - n is what a negative n looks like with its bits turned over
+int a_floor_by(int n, int magic, int shift)
+{
+    int sign = n >> 31;
+    return int(a_div(uint(n ^ sign), magic, shift)) ^ sign;
+}
+ivec4 a_floor_by(ivec4 n, int magic, int shift)
+{
+    ivec4 sign = n >> 31;
+    return ivec4(a_div(uvec4(n ^ sign), magic, shift)) ^ sign;
+}
+
 bvec4 a_and(bvec4 a, bvec4 b) { return bvec4(a.x && b.x, a.y && b.y, a.z && b.z, a.w && b.w); }
 bvec4 a_or(bvec4 a, bvec4 b) { return bvec4(a.x || b.x, a.y || b.y, a.z || b.z, a.w || b.w); }
 bool a_and(bool a, bool b) { return a && b; }

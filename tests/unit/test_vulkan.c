@@ -3,9 +3,9 @@
  * In: small programs made by hand. Out: check's report. Skipped, with a reason, where no Vulkan device is usable. */
 #define CLAMPED {.max_invocations = 128, .max_shared_bytes = 16384, .alignment = 256}
 #define CASE_DEVICES                                                                                                     \
-    {"vulkan", {.validation = true, .cache_folder = ""}, 1, false, "as it is"},                                           \
-        {"vulkan", {.validation = true, .plain = true, .cache_folder = ""}, 1, false, "plain"},                           \
-        {"vulkan", {.validation = true, .no_subgroups = true, .clamp = CLAMPED, .cache_folder = ""}, 1, false, "clamped"}
+    {"vulkan", {.validation = true, .cache_folder = ""}, 1.5, false, "as it is"},                                           \
+        {"vulkan", {.validation = true, .plain = true, .cache_folder = ""}, 1.5, false, "plain"},                           \
+        {"vulkan", {.validation = true, .no_subgroups = true, .clamp = CLAMPED, .cache_folder = ""}, 1.5, false, "clamped"}
 #include "device_cases.h"
 
 #include <glob.h>

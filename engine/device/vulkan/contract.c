@@ -300,8 +300,8 @@ static void write_functions(vk_writer *w, const product *p)
                     digits_sum(w, p->batch, p->batch_count, "d", true, 0));
 }
 
-/* How an invocation's sums c0..c(rows-1) (vec4: cols col..col+3, rows row..) leave: to scratch, or through the tail. */
-static void write_epilogue(vk_writer *w, const product *p, int rows, int64_t splits, const vk_axis *axes, int axis_count)
+/* How an invocation's sums c0..c(rows-1) (vec4: cols col..col+3, or x alone where cols is 1; rows row..) leave: to scratch, or through the tail. */
+static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, int64_t splits, const vk_axis *axes, int axis_count)
 {
     anl_text *out = &w->body;
     const char *m = vk_param(w, p->m), *n = vk_param(w, p->n);
@@ -313,7 +313,7 @@ static void write_epilogue(vk_writer *w, const product *p, int rows, int64_t spl
             if (p->n4) {
                 anl_text_printf(out, "w%d[((place + row + %du) * uint(%s) + col) >> 2] = floatBitsToInt(c%d);\n", scratch, r, n, r);
             } else {
-                for (int j = 0; j < 4; j++)
+                for (int j = 0; j < cols; j++)
                     anl_text_printf(out, "%ss%d[(place + row + %du) * uint(%s) + col%s] = floatBitsToInt(c%d.%c);\n",
                                     j ? anl_arena_printf(w->arena, "if (col + %du < uint(%s)) ", j, n) : "", scratch, r, n,
                                     j ? anl_arena_printf(w->arena, " + %du", j) : "", r, "xyzw"[j]);
@@ -338,7 +338,7 @@ static void write_epilogue(vk_writer *w, const product *p, int rows, int64_t spl
         vk_set_vector(w, last_col);
         anl_text_add(out, "uint col_number = col >> 2;\nvec4 acc0_0 = sum;\n");
     } else {
-        anl_text_printf(out, "for (uint j = 0u; j < 4u && col + j < uint(%s); j++) {\n", n);
+        anl_text_printf(out, "for (uint j = 0u; j < %du && col + j < uint(%s); j++) {\n", cols, n);
         anl_text_add(out, "uint col_number = col + j;\nfloat acc0_0 = j == 0u ? sum.x : j == 1u ? sum.y : j == 2u ? sum.z : sum.w;\n");
     }
     vk_write_split(w, out, "batch", 0);
@@ -415,7 +415,7 @@ static void write_tile_variant(vk_writer *w, const product *p, int64_t splits, i
         anl_text_printf(out, "c%d += tile_a[ia + %du] * vb;\n", i, i);
     anl_text_add(out, "}\n}\n");
     anl_text_printf(out, "uint row = row_tile * %du + my_row, col = col_tile * %du + my_col;\n", TILE, TILE);
-    write_epilogue(w, p, 8, splits, axes, axis_count);
+    write_epilogue(w, p, 8, 4, splits, axes, axis_count);
 }
 
 /* ---- 16 x 4 per invocation, A spread by shuffles; A and B through texel buffers ---- */
@@ -542,8 +542,44 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
             anl_text_printf(out, "c%d += subgroupShuffle(a%d.%c, %s) * b%d;\n", r, texel / lanes, "xyzw"[component], from, kk);
         }
     anl_text_add(out, "}\n");
-    write_epilogue(w, p, SPREAD_ROWS, splits, axes, axis_count);
+    write_epilogue(w, p, SPREAD_ROWS, 4, splits, axes, axis_count);
 }
+
+/* ---- direct: one output, or four neighbours, per invocation; for products too narrow for tiles ---- */
+static void write_direct_variant(vk_writer *w, const product *p, int local, int64_t splits, int64_t chunk, const vk_axis *axes, int axis_count)
+{
+    anl_text *out = &w->body;
+    int cols = p->n4 ? 4 : 1;
+    int64_t col_tiles = p->n / cols;
+    w->pass->groups = ceil_div(p->batch_size * p->m * col_tiles * splits, local);
+    anl_text_add(out, "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
+    anl_text_printf(out, "number = number * %du + gl_LocalInvocationID.x;\n", local);
+    write_tiles(w, p, p->m, col_tiles, splits, chunk);
+    anl_text_printf(out, "uint row = row_tile, col = col_tile * %du;\nvec4 c0 = vec4(0.0);\n", cols);
+    if (p->k > 0) {
+        bool along = p->a_k4 && p->b_k4 && cols == 1, near = cols == 4 && p->b_n4;
+        anl_text_add(out, "int ra; ivec3 rp;\nrow_of(row, ra, rp);\nra += batch_a;\n");
+        for (int j = 0; j < (near ? 1 : cols); j++)
+            anl_text_printf(out, "int cb%d = batch_b + col_of(col + %du);\n", j, j);
+        anl_text_printf(out, "for (uint red = red_first; red < red_last; red += %du) {\nint ka, kb; ivec3 kp;\nred_of(red, ka, kb, kp);\n", along ? 4 : 1);
+        anl_text_add(out, "bool ok = inside(rp, kp);\n");
+        if (along) {
+            anl_text_printf(out, "vec4 va = mix(vec4(0.0), %s, bvec4(ok));\n", vk_load4(w, p->a_arg, "ok ? (ra + ka) >> 2 : 0"));
+            anl_text_printf(out, "vec4 vb = %s;\nc0.x += va.x * vb.x + va.y * vb.y + va.z * vb.z + va.w * vb.w;\n", vk_load4(w, p->b_arg, "(cb0 + kb) >> 2"));
+        } else {
+            anl_text_printf(out, "float va = mix(0.0, %s, ok);\n", vk_load1(w, p->a_arg, "ok ? ra + ka : 0"));
+            if (near)
+                anl_text_printf(out, "c0 += va * %s;\n", vk_load4(w, p->b_arg, "(cb0 + kb) >> 2"));
+            else
+                for (int j = 0; j < cols; j++)
+                    anl_text_printf(out, "c0.%c += va * %s;\n", "xyzw"[j], vk_load1(w, p->b_arg, anl_arena_printf(w->arena, "cb%d + kb", j)));
+        }
+        anl_text_add(out, "}\n");
+    }
+    write_epilogue(w, p, 1, cols, splits, axes, axis_count);
+}
+
+static bool is_narrow(const product *p) { return p->m < 8 || p->n < 4 || p->k < 4; }
 
 /* ---- choosing and putting together ---- */
 static int product_axes(const product *p, vk_axis *axes)
@@ -558,7 +594,7 @@ static int product_axes(const product *p, vk_axis *axes)
     return count;
 }
 
-/* Partial sums: enough tiles to fill the device, and no sum of more than 2048 terms in one run (rounding). */
+/* Partial sums: enough tiles to fill the device, and no sum of more than 1024 terms in one run (rounding). */
 static int64_t contract_splits(const vk_device *device, const product *p, int64_t tiles, int64_t wanted)
 {
     int64_t splits = 1;
@@ -567,8 +603,8 @@ static int64_t contract_splits(const vk_device *device, const product *p, int64_
         if (splits > p->k / 256)
             splits = p->k / 256;
     }
-    if (splits < ceil_div(p->k, 2048))
-        splits = ceil_div(p->k, 2048);
+    if (splits < ceil_div(p->k, 1024))
+        splits = ceil_div(p->k, 1024);
     int64_t bytes = p->batch_size * p->m * p->n * 4, limit = (int64_t)64 << 20;
     if (limit > device->base.info.limits.storage_range)
         limit = device->base.info.limits.storage_range;
@@ -585,12 +621,16 @@ static void lower_product(vk_device *device, const anl_program *program, const a
     vk_pass *pass = vk_pass_add(arena, out);
     vk_writer w;
     vk_writer_begin(&w, device, program, kernel, arena, pass);
-    vk_variant variant = spread_fits(&w, p) ? VK_VARIANT_SHUFFLE : VK_VARIANT_TILE;
+    vk_variant variant = is_narrow(p) ? VK_VARIANT_DIRECT : spread_fits(&w, p) ? VK_VARIANT_SHUFFLE : VK_VARIANT_TILE;
     int64_t tiles, wanted;
-    if (variant == VK_VARIANT_SHUFFLE) {
+    int direct_local = vk_pass_local(device, p->batch_size * p->m * p->n);
+    if (variant == VK_VARIANT_DIRECT) {
+        tiles = ceil_div(p->batch_size * p->m * p->n, 32);
+        wanted = device->is_cpu ? 16 : 1024;
+    } else if (variant == VK_VARIANT_SHUFFLE) {
         int lanes = spread_lanes(device);
         tiles = ceil_div(p->m, SPREAD_ROWS * (device->subgroup / lanes)) * ceil_div(p->n, 4 * lanes) * p->batch_size;
-        wanted = device->is_cpu ? 16 : 2048;
+        wanted = device->is_cpu ? 16 : 1024;
     } else {
         tiles = ceil_div(p->m, TILE) * ceil_div(p->n, TILE) * p->batch_size;
         wanted = device->is_cpu ? 16 : 512;
@@ -601,11 +641,13 @@ static void lower_product(vk_device *device, const anl_program *program, const a
     if (splits < 1)
         splits = 1;
     write_functions(&w, p);
-    if (variant == VK_VARIANT_SHUFFLE)
+    if (variant == VK_VARIANT_DIRECT)
+        write_direct_variant(&w, p, direct_local, splits, chunk, axes, axis_count);
+    else if (variant == VK_VARIANT_SHUFFLE)
         write_spread_variant(&w, p, splits, chunk, axes, axis_count);
     else
         write_tile_variant(&w, p, splits, chunk, axes, axis_count);
-    vk_writer_end(&w, variant == VK_VARIANT_SHUFFLE ? spread_local(device) : TILE_LOCAL);
+    vk_writer_end(&w, variant == VK_VARIANT_DIRECT ? direct_local : variant == VK_VARIANT_SHUFFLE ? spread_local(device) : TILE_LOCAL);
     if (splits > 1) {
         out->scratch_bytes = splits * p->batch_size * p->m * p->n * 4;
         vk_axis kept[VK_MAX_AXES];

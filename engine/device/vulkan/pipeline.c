@@ -133,9 +133,6 @@ static anl_status get_spirv(vk_device *device, const char *source, const char *n
     if (!*spirv) {
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shader_build, vk_nowhere, "kernel `%s`: the shader compiler refused the generated text", name);
         anl_diagnostic_note(diagnostics, d, "%s", log.data ? log.data : "no reason given");
-        const char *dump = getenv("ANL_VULKAN_DUMP");
-        if (dump)
-            anl_file_write_atomic(dump, source, strlen(source));
         anl_text_free(&log);
         free(path);
         return ANL_ERROR_DEVICE;

@@ -53,7 +53,7 @@ typedef struct vk_lowering { /* a kernel made into passes */
 vk_pass *vk_pass_add(anl_arena *arena, vk_lowering *lowering);
 
 /* How a contraction is lowered; see contract.c. */
-typedef enum vk_variant { VK_VARIANT_TILE, VK_VARIANT_TEXEL, VK_VARIANT_SHUFFLE, VK_VARIANT_COUNT } vk_variant;
+typedef enum vk_variant { VK_VARIANT_DIRECT, VK_VARIANT_TILE, VK_VARIANT_SHUFFLE, VK_VARIANT_COUNT } vk_variant;
 
 /* ---- the device ---- */
 typedef struct vk_chunk {

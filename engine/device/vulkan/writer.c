@@ -115,7 +115,7 @@ int vk_bind(vk_writer *w, vk_binding_type type, int arg, bool written)
         anl_text_printf(&w->declarations, "layout(std430, binding = %d) %sbuffer S%d { %s s%d[]; };\n", i, access, i, scalar, i);
         anl_text_printf(&w->declarations, "layout(std430, binding = %d) %sbuffer V%d { %s w%d[]; };\n", i, access, i, vec, i);
     } else if (type == VK_BIND_TEXEL4 || type == VK_BIND_TEXEL1) {
-        anl_text_printf(&w->declarations, "layout(binding = %d) uniform samplerBuffer t%d;\n", i, i);
+        anl_text_printf(&w->declarations, "layout(binding = %d) uniform samplerBuffer tex%d;\n", i, i);
     } else if (type == VK_BIND_SCRATCH) {
         anl_text_printf(&w->declarations, "layout(std430, binding = %d) buffer S%d { int s%d[]; };\n", i, i, i);
         anl_text_printf(&w->declarations, "layout(std430, binding = %d) buffer V%d { ivec4 w%d[]; };\n", i, i, i);
@@ -129,14 +129,14 @@ int vk_bind(vk_writer *w, vk_binding_type type, int arg, bool written)
 const char *vk_load4(vk_writer *w, int arg, const char *quad)
 {
     if (vk_texel_fits(w, arg, 4))
-        return anl_arena_printf(w->arena, "texelFetch(t%d, %s)", vk_bind(w, VK_BIND_TEXEL4, arg, false), quad);
+        return anl_arena_printf(w->arena, "texelFetch(tex%d, %s)", vk_bind(w, VK_BIND_TEXEL4, arg, false), quad);
     return anl_arena_printf(w->arena, "w%d[%s]", vk_bind(w, VK_BIND_STORAGE, arg, w->kernel->args[arg].written), quad);
 }
 
 const char *vk_load1(vk_writer *w, int arg, const char *index)
 {
     if (vk_texel_fits(w, arg, 1))
-        return anl_arena_printf(w->arena, "texelFetch(t%d, %s).x", vk_bind(w, VK_BIND_TEXEL1, arg, false), index);
+        return anl_arena_printf(w->arena, "texelFetch(tex%d, %s).x", vk_bind(w, VK_BIND_TEXEL1, arg, false), index);
     return anl_arena_printf(w->arena, "s%d[%s]", vk_bind(w, VK_BIND_STORAGE, arg, w->kernel->args[arg].written), index);
 }
 
@@ -270,10 +270,57 @@ static int64_t full_base(const vk_writer *w, const affine *f, int arg)
     return base;
 }
 
-/* Do four lanes along `axis` touch four neighbouring elements, the first on a multiple of four? */
-static bool contiguous(const vk_writer *w, const affine *f, int arg, int axis)
+/* What is known of an int32 instruction in the first of four lanes along a dim: how much it grows by per lane, and whether it is a multiple of four. */
+typedef struct lanes {
+    bool known; /* growth */
+    int64_t growth;
+    bool fours;
+} lanes;
+
+static lanes lanes_of(const vk_writer *w, int32_t instr, int dim)
 {
-    if (!f->known || axis_coefficient(w, f, axis) != 1 || full_base(w, f, arg) % 4 != 0)
+    const anl_instr *in = &w->kernel->instrs[instr];
+    if (in->op == ANL_X_CONST)
+        return (lanes){true, 0, in->dtype == ANL_I32 && (int64_t)in->value % 4 == 0};
+    if (in->op == ANL_X_DIM)
+        return (lanes){true, in->slot == dim, in->slot == dim};
+    int32_t list[3];
+    int count;
+    operands(in, list, &count);
+    if (in->op == ANL_X_LOAD && affine_of(w, in->a).known) {
+        affine f = affine_of(w, in->a);
+        return (lanes){f.coefficient[dim] == 0 && (in->b < 0 || (lanes_of(w, in->b, dim).known && lanes_of(w, in->b, dim).growth == 0)), 0, false};
+    }
+    lanes x[3];
+    bool still = true; /* no operand changes from lane to lane */
+    for (int i = 0; i < count; i++) {
+        x[i] = lanes_of(w, list[i], dim);
+        still &= x[i].known && x[i].growth == 0;
+    }
+    if (in->op == ANL_S_ADD || in->op == ANL_S_SUB)
+        return (lanes){x[0].known && x[1].known, x[0].growth + (in->op == ANL_S_ADD ? x[1].growth : -x[1].growth), x[0].fours && x[1].fours};
+    if (in->op == ANL_S_MUL) {
+        bool fours = x[0].fours || x[1].fours;
+        for (int i = 0; i < 2; i++) {
+            const anl_instr *factor = &w->kernel->instrs[list[i]];
+            if (factor->op == ANL_X_CONST && x[1 - i].known)
+                return (lanes){true, x[1 - i].growth * (int64_t)factor->value, fours};
+        }
+        return (lanes){still, 0, fours};
+    }
+    return (lanes){still, 0, false};
+}
+
+/* Do four lanes along `axis` touch four neighbouring elements, the first on a multiple of four? */
+static bool contiguous(const vk_writer *w, const affine *f, int32_t instr, int arg, int axis)
+{
+    if (!f->known) { /* its dims are live, so the axis is one dim */
+        if (w->axes[axis].step != 1 || w->axes[axis].first != 0 || vk_arg_delta(w, arg) % 4 != 0)
+            return false;
+        lanes l = lanes_of(w, instr, w->axes[axis].dim);
+        return l.known && l.growth == 1 && l.fours;
+    }
+    if (axis_coefficient(w, f, axis) != 1 || full_base(w, f, arg) % 4 != 0)
         return false;
     for (int a = 0; a < w->axis_count; a++)
         if (a != axis && axis_coefficient(w, f, a) % 4 != 0)
@@ -292,11 +339,11 @@ int vk_vector_score(vk_writer *w, int axis, bool stores)
         if (!w->live[i] || in->op != ANL_X_LOAD)
             continue;
         affine f = affine_of(w, in->a);
-        score += contiguous(w, &f, in->slot, axis);
+        score += contiguous(w, &f, in->a, in->slot, axis);
     }
     for (int s = 0; stores && s < k->store_count; s++) {
         affine f = affine_of(w, k->stores[s].index);
-        score += contiguous(w, &f, k->stores[s].arg, axis);
+        score += contiguous(w, &f, k->stores[s].index, k->stores[s].arg, axis);
     }
     return score;
 }
@@ -360,17 +407,22 @@ void vk_write_split(vk_writer *w, anl_text *out, const char *linear, int segment
     }
 }
 
-const char *vk_divide(vk_writer *w, const char *n, int32_t divisor)
+/* The magic number and shift of a divisor of at least 2, as parameters. */
+static const char *divide_by(vk_writer *w, int64_t divisor)
 {
     int l = 0;
     while ((int64_t)1 << l < divisor)
         l++;
     /* floor(2^(31 + l) / d) + 1 */
     unsigned __int128 power = (unsigned __int128)1 << (31 + l);
-    uint32_t magic = (uint32_t)(power / (unsigned)divisor + 1);
+    uint32_t magic = (uint32_t)(power / (unsigned __int128)divisor + 1);
     const char *m = vk_param(w, (int32_t)magic);
-    const char *s = vk_param(w, l - 1);
-    return anl_arena_printf(w->arena, "a_div(%s, %s, %s)", n, m, s);
+    return anl_arena_printf(w->arena, "%s, %s", m, vk_param(w, l - 1));
+}
+
+const char *vk_divide(vk_writer *w, const char *n, int32_t divisor)
+{
+    return anl_arena_printf(w->arena, "a_div(%s, %s)", n, divide_by(w, divisor));
 }
 
 /* ---- instructions ---- */
@@ -454,6 +506,14 @@ static const char *index_text(vk_writer *w, const affine *f, int32_t instr, int 
     return anl_arena_printf(w->arena, "%s%d%s", w->prefix, instr, plus);
 }
 
+/* Text of a contiguous index / 4. */
+static const char *quad_text(vk_writer *w, const affine *f, int32_t instr, int arg)
+{
+    if (f->known)
+        return affine_text(w, f, arg, true, 0);
+    return anl_arena_printf(w->arena, "(%s) >> 2", index_text(w, f, instr, arg, 0));
+}
+
 static void write_load(vk_writer *w, anl_text *out, int i)
 {
     const anl_instr *in = &w->kernel->instrs[i];
@@ -467,8 +527,8 @@ static void write_load(vk_writer *w, anl_text *out, int i)
     const char *other = guard ? constant_text(w, dtype, in->value) : NULL;
     /* As it lies: bool as int. */
     const char *raw = is_float ? (vec ? "vec4" : "float") : (vec ? "ivec4" : "int");
-    if (vec && contiguous(w, &f, in->slot, w->vector)) {
-        const char *quad = affine_text(w, &f, in->slot, true, 0);
+    if (vec && contiguous(w, &f, in->a, in->slot, w->vector)) {
+        const char *quad = quad_text(w, &f, in->a, in->slot);
         if (guard) {
             anl_text_printf(out, "int %s_i = %s ? %s : 0;\n", id, guard_varies ? anl_arena_printf(w->arena, "any(%s)", guard) : guard, quad);
             quad = anl_arena_printf(w->arena, "%s_i", id);
@@ -530,6 +590,9 @@ static const char *scalar_text(vk_writer *w, const anl_instr *in, bool vec)
     anl_dtype from = (anl_dtype)w->kernel->instrs[in->a].dtype;
     bool is_float = from == ANL_F32, is_bool = from == ANL_BOOL;
     const char *type = type_name((anl_dtype)in->dtype, vec);
+    /* An int divided by a constant: by its magic number. */
+    const anl_instr *second = count > 1 ? &w->kernel->instrs[list[1]] : NULL;
+    int64_t divisor = second && from == ANL_I32 && second->op == ANL_X_CONST ? (int64_t)second->value : 0;
 #define INFIX(symbol) anl_arena_printf(arena, "%s " symbol " %s", a, b)
 #define COMPARE(symbol, function) (vec ? anl_arena_printf(arena, function "(%s, %s)", a, b) : INFIX(symbol))
 #define MATH(function) (w->uses_math = true, anl_arena_printf(arena, function "(%s)", a))
@@ -551,9 +614,16 @@ static const char *scalar_text(vk_writer *w, const anl_instr *in, bool vec)
     case ANL_S_ADD: return INFIX("+");
     case ANL_S_SUB: return INFIX("-");
     case ANL_S_MUL: return INFIX("*");
-    case ANL_S_DIV: return INFIX("/");
-    case ANL_S_FLOORDIV: return is_float ? anl_arena_printf(arena, "floor(%s / %s)", a, b) : MATH2("a_floordiv");
-    case ANL_S_MOD: return is_float ? anl_arena_printf(arena, "%s - %s * floor(%s / %s)", a, b, a, b) : MATH2("a_mod");
+    case ANL_S_DIV: /* int32: of positive operands only */
+        return divisor > 1 ? anl_arena_printf(arena, "a_floor_by(%s, %s)", a, divide_by(w, divisor)) : INFIX("/");
+    case ANL_S_FLOORDIV:
+        if (divisor > 1)
+            return anl_arena_printf(arena, "a_floor_by(%s, %s)", a, divide_by(w, divisor));
+        return is_float ? anl_arena_printf(arena, "floor(%s / %s)", a, b) : MATH2("a_floordiv");
+    case ANL_S_MOD:
+        if (divisor > 1)
+            return anl_arena_printf(arena, "%s - a_floor_by(%s, %s) * %s", a, a, divide_by(w, divisor), b);
+        return is_float ? anl_arena_printf(arena, "%s - %s * floor(%s / %s)", a, b, a, b) : MATH2("a_mod");
     case ANL_S_POW: return MATH2("a_pow");
     case ANL_S_MINIMUM: return anl_arena_printf(arena, vec ? "mix(%s, %s, lessThan(%s, %s))" : "mix(%s, %s, %s < %s)", b, a, a, b);
     case ANL_S_MAXIMUM: return anl_arena_printf(arena, vec ? "mix(%s, %s, greaterThan(%s, %s))" : "mix(%s, %s, %s > %s)", b, a, a, b);
@@ -618,8 +688,8 @@ void vk_write_stores(vk_writer *w, anl_text *out)
         if (w->vector < 0) {
             anl_text_printf(out, as_int ? "s%d[%s] = int(%s);\n" : "s%d[%s] = %s;\n", binding, index_text(w, &f, store->index, store->arg, 0),
                             vk_value(w, store->value, false));
-        } else if (contiguous(w, &f, store->arg, w->vector)) {
-            anl_text_printf(out, as_int ? "w%d[%s] = ivec4(%s);\n" : "w%d[%s] = %s;\n", binding, affine_text(w, &f, store->arg, true, 0),
+        } else if (contiguous(w, &f, store->index, store->arg, w->vector)) {
+            anl_text_printf(out, as_int ? "w%d[%s] = ivec4(%s);\n" : "w%d[%s] = %s;\n", binding, quad_text(w, &f, store->index, store->arg),
                             vk_value(w, store->value, true));
         } else {
             const char *value = vk_value(w, store->value, true);
