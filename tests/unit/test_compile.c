@@ -824,6 +824,55 @@ END_TEST
 
 /* ---- random graphs ---- */
 static uint64_t seed_state;
+static int pick(int count);
+
+/* A convolution of any kind over y and x: summed or pointwise over channel, any stride, padding and dilation. */
+static anl_node *random_conv(anl_graph *g, anl_node *a, int number)
+{
+    int32_t channel = anl_graph_axis(g, "channel"), ay = anl_graph_axis(g, "y"), axx = anl_graph_axis(g, "x");
+    if (anl_node_axis(a, channel) < 0 || anl_node_axis(a, ay) < 0 || anl_node_axis(a, axx) < 0 || anl_node_count(a) > 30000)
+        return NULL;
+    anl_slide slides[2];
+    int32_t space[2] = {ay, axx};
+    char name[32];
+    snprintf(name, sizeof name, "out%d", number);
+    anl_axis axes[4];
+    int rank = 0;
+    bool pointwise = pick(3) == 0, widen = !pointwise || pick(2);
+    if (widen)
+        axes[rank++] = ax(g, name, 1 + pick(4));
+    axes[rank++] = (anl_axis){channel, anl_node_size(a, channel)};
+    for (int i = 0; i < 2; i++) {
+        int size = anl_node_size(a, space[i]), tap = 1 + pick(3), stride = 1 + pick(2), dilation = 1 + pick(2),
+            pad = pick(tap + 1);
+        int reach = (tap - 1) * dilation + 1;
+        if (size + 2 * pad < reach)
+            return NULL;
+        slides[i] = (anl_slide){space[i], size, tap, (size + 2 * pad - reach) / stride + 1, stride, dilation, pad};
+        axes[rank++] = (anl_axis){space[i], tap};
+    }
+    anl_axis result[ANL_MAX_AXES];
+    int result_rank = 0;
+    for (int i = 0; i < a->rank; i++) {
+        anl_axis x = a->axes[i];
+        if (x.id == channel && !pointwise)
+            continue;
+        if (x.id == ay)
+            x.size = slides[0].out_size;
+        if (x.id == axx)
+            x.size = slides[1].out_size;
+        result[result_rank++] = x;
+    }
+    if (widen)
+        result[result_rank++] = axes[0];
+    if (result_rank > 7)
+        return NULL;
+    snprintf(name, sizeof name, "kernel%d", number);
+    anl_node *k = weight(g, name, axes, rank);
+    return mul(g, anl_g_contract(g, a, k, &channel, pointwise ? 0 : 1, ANL_ROLE_FORWARD, slides, 2, result, result_rank),
+               num(g, 0.3));
+}
+
 static int pick(int count)
 {
     seed_state = seed_state * 6364136223846793005u + 1442695040888963407u;
@@ -863,7 +912,7 @@ static anl_graph *random_graph(uint64_t seed, int length)
     for (int step = 0; step < length; step++) {
         anl_node *a = pool[pick(3) ? count - 1 - pick(count < 6 ? count : 6) : pick(count)], *b = pool[pick(count)], *r = NULL;
         int32_t axis = a->rank ? a->axes[pick(a->rank)].id : -1;
-        switch (pick(20)) {
+        switch (pick(22)) {
         case 0:
         case 1:
         case 2: {
@@ -1010,6 +1059,10 @@ static anl_graph *random_graph(uint64_t seed, int length)
                 r = anl_g_gather(g, a, &axis, &shift, 1, 0.5);
             }
             break;
+        case 20:
+        case 21:
+            r = random_conv(g, a, step);
+            break;
         case 19:
             r = mul(g, a, anl_g_unary(g, ANL_S_COS, mul(g, anl_g_step(g, 0), num(g, 0.3))));
             break;
@@ -1022,9 +1075,26 @@ static anl_graph *random_graph(uint64_t seed, int length)
         snprintf(name, sizeof name, "o%d", i);
         anl_graph_output(g, name, pool[i == 0 ? count - 1 : pick(count)]);
     }
-    /* updates: anything that has the state's axes */
+    /* every other graph learns: kernels and states go down the gradient of something */
+    if (pick(2)) {
+        anl_node *loss = total(g, anl_g_unary(g, ANL_S_TANH, pool[count - 1])), *wrt[64], *gradients[64];
+        anl_state *learns[64];
+        int n = 0;
+        for (int i = 0; i < g->state_count && n < 64; i++)
+            if (g->states[i]->value) {
+                learns[n] = g->states[i];
+                wrt[n++] = g->states[i]->value;
+            }
+        anl_diagnostics *d = anl_diagnostics_new(); /* a gather on the way has no gradient: then nothing learns */
+        if (anl_gradient(g, loss, wrt, n, gradients, d) == ANL_OK)
+            for (int i = 0; i < n; i++)
+                if (gradients[i])
+                    learns[i]->update = sub(g, wrt[i], mul(g, num(g, 0.1), anl_g_unary(g, ANL_S_TANH, gradients[i])));
+        anl_diagnostics_free(&d);
+    }
+    /* updates of the others: anything that has the state's axes */
     for (int s = 0; s < state_count; s++)
-        for (int i = count - 1; i >= 0; i--)
+        for (int i = count - 1; i >= 0 && !states[s]->update; i--)
             if (anl_node_same_axes(pool[i], states[s]->value) && pool[i] != states[s]->value) {
                 states[s]->update = anl_g_unary(g, ANL_S_TANH, pool[i]);
                 break;
