@@ -11,8 +11,7 @@ check "head CT is packed at 96 pixels" "$anlage" pack "$data" --labels "$data/la
 pretrain() {
     out=$1
     shift
-    "$anlage" train "$root/specs/pretrain/swav.yaml" --out "$out" --set shards="$work/shards/train-*.h5" --set input=96 --set size=48 --set local_size=24 --set batch=32 --set width=16 \
-        --set clusters=100 --stop-after 50 "$@"
+    "$anlage" train "$root/specs/pretrain/swav.yaml" --out "$out" --set shards="$work/shards/train-*.h5" --set batch=32 --set width=16 --set clusters=100 --stop-after 50 "$@"
 }
 check "pretraining on the host" pretrain "$work/host" --device host
 if have_vulkan; then
