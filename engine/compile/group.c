@@ -235,9 +235,9 @@ static void join(grouping *g, int32_t root, int32_t k)
     to->outputs++;
     to->weight += w->info[r->node->id].weight;
     to->update = to->update || r->update;
-    if (r->update)
-        to->order = INT32_MAX;
-    else if (to->order < r->node->id)
+    if (r->update && to->root_count == 1)
+        to->order = INT32_MAX; /* nothing but updates: at the end */
+    else if (!r->update && to->order < r->node->id)
         to->order = r->node->id;
     if (r->own)
         w->info[r->node->id].kernel = k;

@@ -310,11 +310,56 @@ static bool earlier(const anl_work *w, int32_t a, int32_t b)
     return w->groups[a].order != w->groups[b].order ? w->groups[a].order < w->groups[b].order : a < b;
 }
 
-/* Kahn's algorithm; ready groups in a heap by original order, or (greedy) the one that needs least new memory. Returns how many
- * were ordered. */
-static int order_groups(anl_work *w, bool greedy, int32_t *out, int64_t *peak)
+typedef enum order_policy {
+    ORDER_NATURAL,  /* as the values come in the graph */
+    ORDER_TOGETHER, /* nearly so, but what needs no barrier now comes first */
+    ORDER_MEMORY,   /* what needs least new memory first */
+} order_policy;
+
+enum { TOGETHER_WINDOW = 250 };
+
+/* Which of the ready groups comes next. latest: by group, the position of its last predecessor; open: first position since the
+ * last barrier. */
+static int pick_next(ordering *o, order_policy policy, const int32_t *ready, int ready_count, const int32_t *latest, int open)
 {
-    int n = w->group_count, count = 0, ready_count = 0, ready_capacity = 0, total = 0;
+    const anl_work *w = o->w;
+    int first = 0;
+    for (int i = 1; i < ready_count; i++)
+        if (earlier(w, ready[i], ready[first]))
+            first = i;
+    if (policy == ORDER_TOGETHER && latest[ready[first]] >= open) {
+        int best = -1;
+        for (int i = 0; i < ready_count; i++) {
+            bool near = w->groups[ready[i]].order - w->groups[ready[first]].order <= TOGETHER_WINDOW &&
+                        w->groups[ready[i]].order != INT32_MAX;
+            if (latest[ready[i]] < open && near && (best < 0 || earlier(w, ready[i], ready[best])))
+                best = i;
+        }
+        return best >= 0 ? best : first;
+    }
+    if (policy == ORDER_MEMORY) {
+        int pick = first;
+        int64_t least = growth(o, ready[first], false);
+        for (int i = 0; i < ready_count; i++) {
+            int64_t more = growth(o, ready[i], false);
+            bool better = more < least || (more == least && earlier(w, ready[i], ready[pick]));
+            bool final = w->groups[ready[i]].order == INT32_MAX, pick_final = w->groups[ready[pick]].order == INT32_MAX;
+            if (final != pick_final)
+                better = pick_final;
+            if (better) {
+                pick = i;
+                least = more;
+            }
+        }
+        return pick;
+    }
+    return first;
+}
+
+/* Kahn's algorithm. Returns how many were ordered; -1: there is a cycle, and the groups on it have position -2. */
+static int order_groups(anl_work *w, order_policy policy, int32_t *out, int64_t *peak, int *barriers)
+{
+    int n = w->group_count, count = 0, ready_count = 0, ready_capacity = 0, total = 0, open = 0;
     ordering o = {.w = w};
     o.waiting = ANL_NEW_ARRAY(w->arena, int32_t, n + 1);
     o.after = ANL_NEW_ARRAY(w->arena, int32_t *, n + 1);
@@ -322,9 +367,11 @@ static int order_groups(anl_work *w, bool greedy, int32_t *out, int64_t *peak)
     o.after_capacity = ANL_NEW_ARRAY(w->arena, int, n + 1);
     o.left = ANL_NEW_ARRAY(w->arena, int32_t, w->buffer_count + 1);
     o.live = ANL_NEW_ARRAY(w->arena, bool, w->buffer_count + 1);
-    int32_t *ready = NULL;
+    int32_t *ready = NULL, *latest = ANL_NEW_ARRAY(w->arena, int32_t, n + 1);
+    *barriers = 0;
     for (int i = 0; i < n; i++) {
         anl_group *g = &w->groups[i];
+        latest[i] = -1;
         if (g->merged_into != -1)
             continue;
         total++;
@@ -341,66 +388,22 @@ static int order_groups(anl_work *w, bool greedy, int32_t *out, int64_t *peak)
     for (int i = 0; i < n; i++)
         if (w->groups[i].merged_into == -1 && o.waiting[i] == 0)
             ANL_PUSH(w->arena, ready, ready_count, ready_capacity, i);
-    /* heap: parent is earlier; the greedy order scans instead */
-    for (int i = ready_count / 2 - 1; i >= 0 && !greedy; i--)
-        for (int at = i;;) {
-            int best = at;
-            for (int c = 2 * at + 1; c <= 2 * at + 2; c++)
-                if (c < ready_count && earlier(w, ready[c], ready[best]))
-                    best = c;
-            if (best == at)
-                break;
-            int32_t t = ready[at];
-            ready[at] = ready[best];
-            ready[best] = t;
-            at = best;
-        }
     while (ready_count > 0) {
-        int32_t next;
-        if (greedy) {
-            int pick = 0;
-            int64_t pick_growth = growth(&o, ready[0], false);
-            for (int i = 1; i < ready_count; i++) {
-                int64_t g = growth(&o, ready[i], false);
-                bool better = g < pick_growth || (g == pick_growth && earlier(w, ready[i], ready[pick]));
-                if (w->groups[ready[i]].update != w->groups[ready[pick]].update)
-                    better = w->groups[ready[pick]].update && !w->groups[ready[i]].update;
-                if (better) {
-                    pick = i;
-                    pick_growth = g;
-                }
-            }
-            next = ready[pick];
-            ready[pick] = ready[--ready_count];
-        } else {
-            next = ready[0];
-            ready[0] = ready[--ready_count];
-            for (int at = 0;;) {
-                int best = at;
-                for (int c = 2 * at + 1; c <= 2 * at + 2; c++)
-                    if (c < ready_count && earlier(w, ready[c], ready[best]))
-                        best = c;
-                if (best == at)
-                    break;
-                int32_t t = ready[at];
-                ready[at] = ready[best];
-                ready[best] = t;
-                at = best;
-            }
+        int at = pick_next(&o, policy, ready, ready_count, latest, open);
+        int32_t next = ready[at];
+        ready[at] = ready[--ready_count];
+        if (latest[next] >= open) {
+            open = count;
+            ++*barriers;
         }
         growth(&o, next, true);
-        out[count++] = next;
         for (int k = 0; k < o.after_count[next]; k++) {
             int32_t s = o.after[next][k];
-            if (--o.waiting[s] > 0)
-                continue;
-            ANL_PUSH(w->arena, ready, ready_count, ready_capacity, s);
-            for (int at = ready_count - 1; !greedy && at > 0 && earlier(w, ready[at], ready[(at - 1) / 2]); at = (at - 1) / 2) {
-                int32_t t = ready[at];
-                ready[at] = ready[(at - 1) / 2];
-                ready[(at - 1) / 2] = t;
-            }
+            latest[s] = count;
+            if (--o.waiting[s] == 0)
+                ANL_PUSH(w->arena, ready, ready_count, ready_capacity, s);
         }
+        out[count++] = next;
     }
     *peak = o.peak;
     if (count == total)
@@ -433,18 +436,30 @@ static void schedule(anl_work *w)
 {
     for (int round = 0; round < 3; round++) {
         find_dependencies(w);
-        int32_t *natural = ANL_NEW_ARRAY(w->arena, int32_t, w->group_count + 1);
-        int64_t peak = 0;
-        int count = order_groups(w, false, natural, &peak);
-        if (count >= 0) {
-            w->order = natural;
-            w->order_count = count;
-            if (count <= 6000) {
-                int32_t *greedy = ANL_NEW_ARRAY(w->arena, int32_t, w->group_count + 1);
-                int64_t other = 0;
-                if (order_groups(w, true, greedy, &other) == count && other < peak - peak / 50)
-                    w->order = greedy;
+        int32_t *best = NULL;
+        int64_t least = INT64_MAX;
+        int count = 0, fewest = 0;
+        static const order_policy policies[] = {ORDER_NATURAL, ORDER_TOGETHER, ORDER_MEMORY};
+        int tries = w->group_count <= 6000 ? (int)ANL_COUNT(policies) : 1;
+        for (int k = 0; k < tries && count >= 0; k++) {
+            int32_t *order = ANL_NEW_ARRAY(w->arena, int32_t, w->group_count + 1);
+            int64_t peak = 0;
+            int barriers = 0;
+            count = order_groups(w, policies[k], order, &peak, &barriers);
+            if (count < 0)
+                break;
+            /* memory first, unless it is about the same: then fewer barriers */
+            bool better =
+                !best || (double)peak < 0.97 * (double)least || ((double)peak < 1.03 * (double)least && barriers < fewest);
+            if (better) {
+                best = order;
+                least = peak;
+                fewest = barriers;
             }
+        }
+        if (count >= 0) {
+            w->order = best;
+            w->order_count = count;
             for (int i = 0; i < count; i++)
                 w->groups[w->order[i]].position = i;
             return;
