@@ -102,5 +102,9 @@ anl_status anl_host_open(const anl_device_options *options, anl_diagnostics *dia
 anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_diagnostics *diagnostics, anl_device **out); /* index -1: the first usable */
 anl_status anl_vulkan_list(anl_arena *arena, const anl_device_options *options, anl_device_info **list, int *count, anl_diagnostics *diagnostics);
 anl_status anl_host_list(anl_arena *arena, const anl_device_options *options, anl_device_info *info, anl_diagnostics *diagnostics);
+/* The lowerings that measurement chose on a Vulkan device, as lines of text, and taking them over (before programs are made ready): a checkpoint
+ * carries them, so that a resumed run computes the same bits. ANL_ERROR_ARGUMENT: not a Vulkan device. */
+anl_status anl_vulkan_choices(const anl_device *device, anl_text *out);
+anl_status anl_vulkan_choices_set(anl_device *device, const char *text);
 
 #endif

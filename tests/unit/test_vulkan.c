@@ -246,6 +246,32 @@ START_TEST(damaged_caches_are_made_anew)
 }
 END_TEST
 
+/* A measured choice is kept as text, and taken over from it. */
+START_TEST(choices_travel)
+{
+    contract_case c = {.base = {.build = build_contract, .low = -1, .high = 1}, .shape = {.batch = 1, .m = 64, .n = 32, .k = 64}};
+    anl_program *p = pb_new(false);
+    c.base.build(p, &c.base);
+    made first, second;
+    anl_device_options options = {.cache_folder = ""};
+    ck_assert_int_eq(make(&first, p, &options), ANL_OK);
+    anl_text text = {0};
+    ck_assert_int_eq(anl_vulkan_choices(first.device, &text), ANL_OK);
+    if (anl_device_describe(first.device)->limits.subgroup_shuffle)
+        ck_assert_int_eq(strncmp(text.data, "product-kn ", strlen("product-kn ")), 0);
+    ck_assert_int_eq(anl_device_open("vulkan", &options, first.diagnostics, &second.device), ANL_OK);
+    ck_assert_int_eq(anl_vulkan_choices_set(second.device, "product-kn tile\nproduct-zz unheard-of\n"), ANL_OK);
+    anl_text_free(&text);
+    text = (anl_text){0};
+    ck_assert_int_eq(anl_vulkan_choices(second.device, &text), ANL_OK);
+    ck_assert_str_eq(text.data, "product-kn tile\n");
+    anl_text_free(&text);
+    anl_device_close(&second.device);
+    unmake(&first);
+    anl_program_free(&p);
+}
+END_TEST
+
 START_TEST(wrong_calls_are_refused)
 {
     anl_program *p = temp_program(10, 1);
@@ -322,6 +348,7 @@ int main(void)
     tcase_add_test(group, work_memory_moves);
     tcase_add_test(group, a_tensor_beyond_the_range_is_named);
     tcase_add_test(group, damaged_caches_are_made_anew);
+    tcase_add_test(group, choices_travel);
     tcase_add_test(group, wrong_calls_are_refused);
     tcase_add_test(group, lists_devices);
     suite_add_tcase(suite, group);

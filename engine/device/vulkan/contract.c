@@ -621,7 +621,9 @@ static void lower_product(vk_device *device, const anl_program *program, const a
     vk_pass *pass = vk_pass_add(arena, out);
     vk_writer w;
     vk_writer_begin(&w, device, program, kernel, arena, pass);
-    vk_variant variant = is_narrow(p) ? VK_VARIANT_DIRECT : spread_fits(&w, p) ? VK_VARIANT_SHUFFLE : VK_VARIANT_TILE;
+    vk_variant variant = is_narrow(p)          ? VK_VARIANT_DIRECT
+                         : spread_fits(&w, p) ? vk_choose(device, p->a_k4 ? 'k' : p->a_m4 ? 'm' : 'x', p->b_n4 ? 'n' : 'k')
+                                              : VK_VARIANT_TILE;
     int64_t tiles, wanted;
     int direct_local = vk_pass_local(device, p->batch_size * p->m * p->n);
     if (variant == VK_VARIANT_DIRECT) {

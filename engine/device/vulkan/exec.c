@@ -491,6 +491,8 @@ static anl_status new_exec(anl_device *base, const anl_program *program, anl_mem
         status = bind(exec, diagnostics);
     if (status == ANL_OK)
         status = vk_pipelines_save(device, diagnostics);
+    if (status == ANL_OK && !device->measuring)
+        status = vk_choices_save(device, diagnostics);
     status = vk_settle(device, status, diagnostics);
     if (status != ANL_OK) {
         free_exec(&exec->base);

@@ -129,6 +129,7 @@ typedef struct vk_device {
     vk_choice *choices;
     int choice_count, choice_capacity;
     bool choices_changed, measuring;
+    vk_variant measured_variant; /* while measuring */
 } vk_device;
 
 typedef struct vk_memory {
@@ -198,6 +199,8 @@ anl_status vk_lower_kernel(vk_device *device, const anl_program *program, const 
 /* ---- choices of lowerings by measurement (choose.c) ---- */
 anl_status vk_choices_load(vk_device *device, anl_diagnostics *diagnostics);
 anl_status vk_choices_save(vk_device *device, anl_diagnostics *diagnostics);
+/* The lowering of products where the shuffle variant is legal too. a_lies: 'k', 'm' or 'x' (neither), b_lies: 'n' or 'k': where aligned fours run. */
+vk_variant vk_choose(vk_device *device, char a_lies, char b_lies);
 
 /* ---- opening (open.c) and running (exec.c) ---- */
 void vk_device_close(anl_device *device);
