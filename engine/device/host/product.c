@@ -12,10 +12,21 @@
 /* One position along a window: its valid taps (or, for the kernel's gradient, a tap's valid positions). */
 typedef struct reach {
     int count;
-    int32_t *step;   /* tap (position) */
-    int64_t *offset; /* elements in A */
-    int64_t *other;  /* elements in B */
+    const int32_t *step;   /* tap (position) */
+    const int64_t *offset; /* elements in A */
+    const int64_t *other;  /* elements in B */
 } reach;
+/* Of a window that is not there. */
+static const int32_t no_step[1];
+static const int64_t no_offset[1];
+static const reach no_window = {.count = 1, .step = no_step, .offset = no_offset, .other = no_offset};
+
+/* All windows of a contraction, seen from some positions. */
+typedef struct reach_table {
+    int windows;
+    int64_t own[3], summed[3];
+    reach *reach[3]; /* per window and own position */
+} reach_table;
 
 typedef struct product_kernel {
     host_kernel base;
@@ -24,9 +35,9 @@ typedef struct product_kernel {
     int64_t batch, m, n, k, positions, taps; /* points; positions are the output's own, taps the summed ones */
     int64_t *batch_a, *batch_b, *m_a, *n_b, *k_a, *k_b, *tap_b;
     bool k_unit, n_unit; /* neighbours in k (A) and n (B) are neighbours in memory */
-    int windows;
-    int64_t own[3], summed[3];
-    reach *reach[3]; /* per window and own position */
+    reach_table table;   /* from the output's own positions */
+    reach_table gather;  /* from the positions whose taps are gathered side by side, where they are */
+    bool gather_runs;    /* neighbouring taps of the last window are neighbours in memory */
     int64_t panels;  /* column tiles */
 
     bool copied;
@@ -43,6 +54,7 @@ typedef struct product_kernel {
     int64_t parts;      /* of the summed range, each with its own sums */
     int64_t part_k;     /* k points a part */
     int64_t row_groups, group_taps; /* taps are shared out among chunks */
+    int64_t slab, slab_positions; /* positions along the first window in a block; summed positions for each of them */
     int64_t steps_most, block_k;
     int64_t columns;    /* padded n */
 } product_kernel;
@@ -87,78 +99,75 @@ static bool is_unit(const int64_t *offset, int64_t count)
 }
 
 /* Valid steps of each own position along a window. */
-static reach *reach_of(anl_arena *arena, const anl_contract *c, const anl_window *w, int64_t *own, int64_t *summed)
+static reach *reach_of(anl_arena *arena, anl_contract_role role, const anl_window *w, int64_t *own, int64_t *summed)
 {
-    *own = c->role == ANL_CONTRACT_FORWARD ? w->out_size : c->role == ANL_CONTRACT_DATA ? w->in_size : w->tap_size;
-    *summed = c->role == ANL_CONTRACT_WEIGHT ? w->out_size : w->tap_size;
+    *own = role == ANL_CONTRACT_FORWARD ? w->out_size : role == ANL_CONTRACT_DATA ? w->in_size : w->tap_size;
+    *summed = role == ANL_CONTRACT_WEIGHT ? w->out_size : w->tap_size;
     reach *all = ANL_NEW_ARRAY(arena, reach, *own + 1);
     for (int64_t p = 0; p < *own; p++) {
         reach *r = &all[p];
-        r->step = ANL_NEW_ARRAY(arena, int32_t, *summed);
-        r->offset = ANL_NEW_ARRAY(arena, int64_t, *summed);
-        r->other = ANL_NEW_ARRAY(arena, int64_t, *summed);
+        int32_t *step = ANL_NEW_ARRAY(arena, int32_t, *summed);
+        int64_t *offset = ANL_NEW_ARRAY(arena, int64_t, *summed), *other = ANL_NEW_ARRAY(arena, int64_t, *summed);
         for (int64_t s = 0; s < *summed; s++) {
             int64_t at;
-            if (c->role == ANL_CONTRACT_DATA) {
+            if (role == ANL_CONTRACT_DATA) {
                 at = p + w->padding - s * w->dilation;
                 if (at < 0 || at % w->stride != 0 || at / w->stride >= w->out_size)
                     continue;
                 at = at / w->stride * w->y;
             } else {
-                int64_t out = c->role == ANL_CONTRACT_FORWARD ? p : s, tap = c->role == ANL_CONTRACT_FORWARD ? s : p;
+                int64_t out = role == ANL_CONTRACT_FORWARD ? p : s, tap = role == ANL_CONTRACT_FORWARD ? s : p;
                 at = out * w->stride + tap * w->dilation - w->padding;
                 if (at < 0 || at >= w->in_size)
                     continue;
                 at *= w->x;
             }
-            r->step[r->count] = (int32_t)s;
-            r->offset[r->count] = at;
-            r->other[r->count++] = s * (c->role == ANL_CONTRACT_WEIGHT ? w->y : w->w);
+            step[r->count] = (int32_t)s;
+            offset[r->count] = at;
+            other[r->count++] = s * (role == ANL_CONTRACT_WEIGHT ? w->y : w->w);
         }
+        r->step = step;
+        r->offset = offset;
+        r->other = other;
     }
     return all;
 }
 
-/* The valid steps of a position over all windows: number of them; step[], offset[] (and other[]) of each, in order. */
-static int64_t steps_of(const product_kernel *k, int64_t position, int32_t *step, int64_t *offset, int64_t *other)
+static reach_table table_of(anl_arena *arena, const anl_contract *c, anl_contract_role role)
 {
-    const reach *r[3] = {NULL};
-    for (int w = k->windows - 1; w >= 0; w--) {
-        r[w] = &k->reach[w][position % k->own[w]];
-        position /= k->own[w];
+    reach_table t = {.windows = c->window_count};
+    for (int w = 0; w < c->window_count; w++)
+        t.reach[w] = reach_of(arena, role, &c->window[w], &t.own[w], &t.summed[w]);
+    return t;
+}
+
+/* The valid steps of a position over all windows, of the first window only those from `from` to below `to`: number of them; step[], offset[] and
+ * other[] of each, in order. */
+static int64_t steps_within(const reach_table *t, int64_t position, int64_t from, int64_t to, int32_t *step, int64_t *offset, int64_t *other)
+{
+    const reach *r[3] = {&no_window, &no_window, &no_window};
+    int64_t size[3] = {1, 1, 1};
+    for (int w = t->windows - 1, i = 2; w >= 0; w--, i--) {
+        r[i] = &t->reach[w][position % t->own[w]];
+        size[i] = t->summed[w];
+        position /= t->own[w];
     }
+    int first = 3 - t->windows; /* where the first window is */
     int64_t count = 0;
-    switch (k->windows) {
-    case 0:
-        if (step)
-            step[0] = 0;
-        offset[0] = 0;
-        if (other)
-            other[0] = 0;
-        return 1;
-    case 1:
-        for (int i = 0; i < r[0]->count; i++, count++) {
-            if (step)
-                step[count] = r[0]->step[i];
-            offset[count] = r[0]->offset[i];
-            if (other)
-                other[count] = r[0]->other[i];
-        }
-        return count;
-    default:
-        break;
-    }
-    const reach *outer = k->windows == 3 ? r[0] : NULL, *middle = r[k->windows - 2], *inner = r[k->windows - 1];
-    int64_t middle_size = k->summed[k->windows - 2], inner_size = k->summed[k->windows - 1];
-    for (int h = 0; h < (outer ? outer->count : 1); h++) {
-        int64_t first = outer ? outer->step[h] * middle_size : 0, offset_h = outer ? outer->offset[h] : 0, other_h = outer ? outer->other[h] : 0;
-        for (int i = 0; i < middle->count; i++) {
-            for (int j = 0; j < inner->count; j++, count++) {
-                if (step)
-                    step[count] = (int32_t)((first + middle->step[i]) * inner_size + inner->step[j]);
-                offset[count] = offset_h + middle->offset[i] + inner->offset[j];
-                if (other)
-                    other[count] = other_h + middle->other[i] + inner->other[j];
+    for (int h = 0; h < r[0]->count; h++) {
+        if (first == 0 && (r[0]->step[h] < from || r[0]->step[h] >= to))
+            continue;
+        for (int i = 0; i < r[1]->count; i++) {
+            if (first == 1 && (r[1]->step[i] < from || r[1]->step[i] >= to))
+                continue;
+            int32_t before = (int32_t)((r[0]->step[h] * size[1] + r[1]->step[i]) * size[2]);
+            int64_t offset_i = r[0]->offset[h] + r[1]->offset[i], other_i = r[0]->other[h] + r[1]->other[i];
+            for (int j = 0; j < r[2]->count; j++) {
+                if (first == 2 && (r[2]->step[j] < from || r[2]->step[j] >= to))
+                    continue;
+                step[count] = before + r[2]->step[j];
+                offset[count] = offset_i + r[2]->offset[j];
+                other[count++] = other_i + r[2]->other[j];
             }
         }
     }
@@ -235,14 +244,15 @@ static void direct_chunk(void *context, int chunk, int thread)
     int32_t *step = (int32_t *)scratch;
     int64_t *offset = (int64_t *)(scratch + host_round_up(4 * k->taps, HOST_LINE));
     const float **panel = (const float **)((char *)offset + host_round_up(8 * k->taps, HOST_LINE));
-    float *sums = (float *)((char *)panel + host_round_up(8 * k->taps, HOST_LINE));
+    int64_t *other = (int64_t *)((char *)panel + host_round_up(8 * k->taps, HOST_LINE));
+    float *sums = (float *)((char *)other + host_round_up(8 * k->taps, HOST_LINE));
     float *to = k->plain_store ? (float *)r->run->arg[k->store_arg] + k->store_base + k->batch_c[batch] : NULL;
 
     for (int64_t j = 0; j < k->panels; j++) {
         int64_t first = j * gemm->columns;
         int columns = (int)host_minimum(gemm->columns, k->n - first);
         for (int64_t p = p0; p < p1; p++) {
-            int64_t taps = steps_of(k, p, step, offset, NULL);
+            int64_t taps = steps_within(&k->table, p, 0, INT64_MAX, step, offset, other);
             for (int64_t t = 0; t < taps; t++)
                 panel[t] = panel_at(r, batch, j, step[t]);
             for (int64_t m = m0; m < m1; m += tile) {
@@ -279,21 +289,47 @@ static void direct_chunk(void *context, int chunk, int thread)
 }
 
 /* ---- copied ---- */
-static void gather_row(const product_kernel *k, const float *from, int64_t position, float *row, int32_t *step, int64_t *offset)
+/* Short copies, for which a call of memcpy costs more than the copying. */
+static inline void copy_floats(float *restrict to, const float *restrict from, int64_t count)
 {
-    int64_t taps = steps_of(k, position, step, offset, NULL);
-    if (taps < k->taps)
-        memset(row, 0, sizeof(float) * (size_t)(k->taps * k->k));
-    for (int64_t t = 0; t < taps; t++) {
-        float *to = row + step[t] * k->k;
-        const float *x = from + offset[t];
-        if (k->k == 1)
-            to[0] = x[k->k_a[0]];
-        else if (k->k_unit)
-            memcpy(to, x, sizeof(float) * (size_t)k->k);
-        else
-            for (int64_t i = 0; i < k->k; i++)
-                to[i] = x[k->k_a[i]];
+    for (; count >= 4; count -= 4, to += 4, from += 4)
+        __builtin_memcpy(to, from, 16);
+    for (int64_t i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
+/* All taps of a position side by side: row[tap][i], i < depth; zeros where a tap is outside. in: offsets of the i, NULL where they are neighbours. */
+static void gather_row(const reach_table *t, bool runs, const float *from, int64_t position, int64_t depth, const int64_t *in, float *row)
+{
+    const reach *r[3] = {&no_window, &no_window, &no_window};
+    int64_t size[3] = {1, 1, 1};
+    for (int w = t->windows - 1, i = 2; w >= 0; w--, i--) {
+        r[i] = &t->reach[w][position % t->own[w]];
+        size[i] = t->summed[w];
+        position /= t->own[w];
+    }
+    if (r[0]->count < size[0] || r[1]->count < size[1] || r[2]->count < size[2])
+        memset(row, 0, sizeof(float) * (size_t)(size[0] * size[1] * size[2] * depth));
+    if (r[2]->count == 0)
+        return;
+    for (int h = 0; h < r[0]->count; h++) {
+        for (int i = 0; i < r[1]->count; i++) {
+            float *to = row + (r[0]->step[h] * size[1] + r[1]->step[i]) * size[2] * depth;
+            const float *x = from + r[0]->offset[h] + r[1]->offset[i];
+            if (runs) {
+                copy_floats(to + r[2]->step[0] * depth, x + r[2]->offset[0], r[2]->count * depth);
+                continue;
+            }
+            for (int j = 0; j < r[2]->count; j++) {
+                float *at = to + r[2]->step[j] * depth;
+                const float *y = x + r[2]->offset[j];
+                if (!in)
+                    copy_floats(at, y, depth);
+                else
+                    for (int64_t q = 0; q < depth; q++)
+                        at[q] = y[in[q]];
+            }
+        }
     }
 }
 
@@ -306,12 +342,11 @@ static void copied_chunk(void *context, int chunk, int thread)
     int64_t r0 = group * k->group, r1 = host_minimum(all, r0 + k->group), depth = k->taps * k->k;
 
     char *scratch = r->run->threads[thread].scratch;
-    int32_t *step = (int32_t *)scratch;
-    int64_t *offset = (int64_t *)(scratch + host_round_up(4 * k->taps, HOST_LINE));
-    float *rows = (float *)((char *)offset + host_round_up(8 * k->taps, HOST_LINE));
+    float *rows = (float *)scratch;
     float *sums = (float *)((char *)rows + host_round_up(4 * k->group * depth, HOST_LINE));
     for (int64_t at = r0; at < r1; at++)
-        gather_row(k, r->a + k->batch_a[batch] + k->m_a[at / k->positions], at % k->positions, rows + (at - r0) * depth, step, offset);
+        gather_row(&k->table, k->gather_runs, r->a + k->batch_a[batch] + k->m_a[at / k->positions], at % k->positions, k->k,
+                   k->k_unit ? NULL : k->k_a, rows + (at - r0) * depth);
 
     static const int64_t none;
     for (int64_t j = 0; j < k->panels; j++) {
@@ -347,114 +382,126 @@ static void product_run_all(const host_kernel *kernel, host_run *run)
 static const host_kernel_class product_class = {.run = product_run_all};
 
 /* ---- weight ---- */
-/* Adds up one part of the k range for some of the taps. */
-static void weight_chunk(void *context, int chunk, int thread)
+/* Where a thread keeps what it works on. */
+typedef struct weight_scratch {
+    int64_t *px, *py, *xo, *yo; /* offsets of a tap's valid positions; of all steps */
+    int32_t *position;
+    float *x, *y; /* packed */
+} weight_scratch;
+
+static weight_scratch weight_scratch_of(const product_kernel *k, char *memory)
 {
-    const product_run *r = context;
-    const product_kernel *k = r->kernel;
-    const host_gemm *gemm = k->gemm;
-    int64_t share = chunk % k->row_groups, part = chunk / k->row_groups % k->parts, batch = chunk / k->row_groups / k->parts;
-    int64_t t0 = share * k->group_taps, t1 = host_minimum(k->positions, t0 + k->group_taps);
-    int64_t k0 = part * k->part_k, k1 = host_minimum(k->k, k0 + k->part_k);
-    float *sums = r->sums + (batch * k->parts + part) * k->positions * k->m * k->columns;
+    int64_t slab = k->slab * k->slab_positions, most = k->steps_most;
+    weight_scratch s = {.px = (int64_t *)memory};
+    s.py = s.px + slab;
+    s.xo = s.py + slab;
+    s.yo = s.xo + most;
+    s.position = (int32_t *)(s.yo + most);
+    s.y = (float *)((char *)memory + host_round_up(8 * (2 * slab + 2 * most) + 4 * slab, HOST_LINE));
+    s.x = (float *)((char *)s.y + (k->pack_y ? host_round_up(4 * most * k->columns, HOST_LINE) : 0));
+    return s;
+}
 
-    char *scratch = r->run->threads[thread].scratch;
-    int64_t most = k->steps_most;
-    int64_t *px = (int64_t *)scratch, *py = px + k->taps, *xo = py + k->taps, *yo = xo + most;
-    int32_t *position = (int32_t *)(yo + most);
-    float *y = (float *)((char *)scratch + host_round_up(8 * (2 * k->taps + 3 * most), HOST_LINE));
-    float *x = (float *)((char *)y + (k->pack_y ? host_round_up(4 * k->block_k * k->taps * k->columns, HOST_LINE) : 0));
+static size_t weight_scratch_bytes(const product_kernel *k)
+{
+    int64_t slab = k->slab * k->slab_positions, most = k->steps_most;
+    int64_t bytes = 8 * (2 * slab + 2 * most) + 4 * slab + (k->pack_y ? 4 * most * k->columns : 0);
+    return (size_t)(bytes + (k->pack_x || k->copied ? 4 * most * k->width : 0) + 4 * HOST_LINE);
+}
 
-    memset(sums + t0 * k->m * k->columns, 0, sizeof(float) * (size_t)((t1 - t0) * k->m * k->columns));
-    for (int64_t kb = k0; kb < k1; kb += k->block_k) {
-        int64_t ke = host_minimum(k1, kb + k->block_k);
-        const float *from_y = r->b + k->batch_b[batch];
-        if (k->pack_y) { /* [k][position][columns], with zeros beyond n */
-            for (int64_t i = kb; i < ke; i++) {
-                for (int64_t p = 0; p < k->taps; p++) {
-                    const float *row = from_y + k->k_b[i] + k->tap_b[p];
-                    float *line = y + ((i - kb) * k->taps + p) * k->columns;
-                    if (k->n_unit)
-                        memcpy(line, row, sizeof(float) * (size_t)k->n);
-                    else
-                        for (int64_t j = 0; j < k->n; j++)
-                            line[j] = row[k->n_b[j]];
-                    for (int64_t j = k->n; j < k->columns; j++)
-                        line[j] = 0;
-                }
-            }
-        }
-        const float *base_y = k->pack_y ? y : from_y;
-        for (int64_t t = t0; t < t1; t++) {
-            int64_t valid = steps_of(k, t, k->pack_y ? position : NULL, px, py), count = 0;
-            if (k->pack_y) { /* steps count positions, which is how y was packed */
-                for (int64_t s = 0; s < valid; s++)
-                    py[s] = position[s] * k->columns;
-            }
-            for (int64_t i = kb; i < ke; i++) {
-                int64_t from_a = k->k_a[i], from_b = k->pack_y ? (i - kb) * k->taps * k->columns : k->k_b[i];
-                for (int64_t s = 0; s < valid; s++, count++) {
-                    xo[count] = from_a + px[s];
-                    yo[count] = from_b + py[s];
-                }
-            }
-            const float *base_x = r->a + k->batch_a[batch];
-            if (k->pack_x) {
-                for (int64_t s = 0; s < count; s++)
-                    for (int64_t i = 0; i < k->m; i++)
-                        x[s * k->m + i] = base_x[xo[s] + k->m_a[i]];
-                for (int64_t s = 0; s < count; s++)
-                    xo[s] = s * k->m;
-                base_x = x;
-            }
-            for (int64_t j = 0; j < k->columns; j += gemm->columns)
-                for (int64_t i = 0; i < k->m; i += gemm->outer_rows)
-                    gemm->outer((int)host_minimum(gemm->outer_rows, k->m - i), (int)count, base_x + i, xo, base_y + j, yo,
-                                sums + (t * k->m + i) * k->columns + j, k->columns);
+/* y of some k points and a slab of positions side by side: [k][position][columns], with zeros beyond n. */
+static void pack_y(const product_kernel *k, const float *from, int64_t kb, int64_t ke, int64_t p0, int64_t p1, float *y)
+{
+    for (int64_t i = kb; i < ke; i++) {
+        for (int64_t p = p0; p < p1; p++, y += k->columns) {
+            const float *row = from + k->k_b[i] + k->tap_b[p];
+            if (k->n_unit)
+                memcpy(y, row, sizeof(float) * (size_t)k->n);
+            else
+                for (int64_t j = 0; j < k->n; j++)
+                    y[j] = row[k->n_b[j]];
+            for (int64_t j = k->n; j < k->columns; j++)
+                y[j] = 0;
         }
     }
 }
 
-/* The same where m is tiny: the rows of all taps are gathered side by side first. */
+/* Adds `steps` outer products to the sums of one tap (or, gathered, of all). */
+static void add_outer(const product_kernel *k, int64_t rows, int64_t steps, const float *x, const float *y, const weight_scratch *s, float *sums)
+{
+    const host_gemm *gemm = k->gemm;
+    for (int64_t j = 0; j < k->columns; j += gemm->columns)
+        for (int64_t i = 0; i < rows; i += gemm->outer_rows)
+            gemm->outer((int)host_minimum(gemm->outer_rows, rows - i), (int)steps, x + i, s->xo, y + j, s->yo, sums + i * k->columns + j, k->columns);
+}
+
+/* Adds up one part of the k range for some of the taps: blocks of k points and slabs of positions that fit the cache. */
+static void weight_chunk(void *context, int chunk, int thread)
+{
+    const product_run *r = context;
+    const product_kernel *k = r->kernel;
+    int64_t share = chunk % k->row_groups, part = chunk / k->row_groups % k->parts, batch = chunk / k->row_groups / k->parts;
+    int64_t t0 = share * k->group_taps, t1 = host_minimum(k->positions, t0 + k->group_taps);
+    int64_t k0 = part * k->part_k, k1 = host_minimum(k->k, k0 + k->part_k);
+    float *sums = r->sums + (batch * k->parts + part) * k->positions * k->m * k->columns;
+    const float *from_x = r->a + k->batch_a[batch], *from_y = r->b + k->batch_b[batch];
+    weight_scratch s = weight_scratch_of(k, r->run->threads[thread].scratch);
+
+    memset(sums + t0 * k->m * k->columns, 0, sizeof(float) * (size_t)((t1 - t0) * k->m * k->columns));
+    int64_t slabs = k->taps / k->slab_positions;
+    for (int64_t kb = k0; kb < k1; kb += k->block_k) {
+        int64_t ke = host_minimum(k1, kb + k->block_k);
+        for (int64_t from = 0; from < slabs; from += k->slab) {
+            int64_t to = host_minimum(slabs, from + k->slab), p0 = from * k->slab_positions, p1 = to * k->slab_positions;
+            if (k->pack_y)
+                pack_y(k, from_y, kb, ke, p0, p1, s.y);
+            for (int64_t t = t0; t < t1; t++) {
+                int64_t valid = steps_within(&k->table, t, from, to, s.position, s.px, s.py), count = 0;
+                for (int64_t i = kb; i < ke; i++) {
+                    int64_t at_x = k->k_a[i], at_y = k->pack_y ? ((i - kb) * (p1 - p0) - p0) * k->columns : k->k_b[i];
+                    for (int64_t q = 0; q < valid; q++, count++) {
+                        s.xo[count] = at_x + s.px[q];
+                        s.yo[count] = at_y + (k->pack_y ? s.position[q] * k->columns : s.py[q]);
+                    }
+                }
+                if (k->pack_x) {
+                    for (int64_t q = 0; q < count; q++) {
+                        for (int64_t i = 0; i < k->m; i++)
+                            s.x[q * k->m + i] = from_x[s.xo[q] + k->m_a[i]];
+                        s.xo[q] = q * k->m;
+                    }
+                }
+                add_outer(k, k->m, count, k->pack_x ? s.x : from_x, k->pack_y ? s.y : from_y, &s, sums + t * k->m * k->columns);
+            }
+        }
+    }
+}
+
+/* The same where m is tiny: the values of all taps are gathered side by side first. */
 static void gathered_weight_chunk(void *context, int chunk, int thread)
 {
     const product_run *r = context;
     const product_kernel *k = r->kernel;
-    const host_gemm *gemm = k->gemm;
     int64_t part = chunk % k->parts, batch = chunk / k->parts;
     int64_t k0 = part * k->part_k, k1 = host_minimum(k->k, k0 + k->part_k);
     float *sums = r->sums + (batch * k->parts + part) * k->width * k->columns;
-    char *scratch = r->run->threads[thread].scratch;
-    int64_t most = k->steps_most;
-    int64_t *px = (int64_t *)scratch, *xo = px + k->taps, *yo = xo + most;
-    int32_t *step = (int32_t *)(yo + most);
-    float *y = (float *)((char *)scratch + host_round_up(8 * (k->taps + 2 * most) + 4 * k->taps, HOST_LINE));
-    float *x = (float *)((char *)y + (k->pack_y ? host_round_up(4 * most * k->columns, HOST_LINE) : 0));
+    const float *from_x = r->a + k->batch_a[batch], *from_y = r->b + k->batch_b[batch];
+    weight_scratch s = weight_scratch_of(k, r->run->threads[thread].scratch);
 
     memset(sums, 0, sizeof(float) * (size_t)(k->width * k->columns));
-    const float *from_x = r->a + k->batch_a[batch], *from_y = r->b + k->batch_b[batch];
+    const int64_t *in = is_unit(k->m_a, k->m) ? NULL : k->m_a;
     for (int64_t i = k0; i < k1; i++) {
-        memset(x, 0, sizeof(float) * (size_t)(k->taps * k->width));
-        for (int64_t t = 0; t < k->positions; t++) {
-            int64_t valid = steps_of(k, t, step, px, NULL);
-            for (int64_t s = 0; s < valid; s++)
-                for (int64_t q = 0; q < k->m; q++)
-                    x[step[s] * k->width + t * k->m + q] = from_x[k->k_a[i] + px[s] + k->m_a[q]];
+        for (int64_t p0 = 0; p0 < k->taps; p0 += k->slab * k->slab_positions) {
+            int64_t p1 = host_minimum(k->taps, p0 + k->slab * k->slab_positions);
+            if (k->pack_y)
+                pack_y(k, from_y, i, i + 1, p0, p1, s.y);
+            for (int64_t p = p0; p < p1; p++) {
+                gather_row(&k->gather, k->gather_runs, from_x + k->k_a[i], p, k->m, in, s.x + (p - p0) * k->width);
+                s.xo[p - p0] = (p - p0) * k->width;
+                s.yo[p - p0] = k->pack_y ? (p - p0) * k->columns : k->k_b[i] + k->tap_b[p];
+            }
+            add_outer(k, k->width, p1 - p0, s.x, k->pack_y ? s.y : from_y, &s, sums);
         }
-        for (int64_t p = 0; p < k->taps; p++) {
-            xo[p] = p * k->width;
-            const float *row = from_y + k->k_b[i] + k->tap_b[p];
-            yo[p] = row - from_y;
-            if (!k->pack_y)
-                continue;
-            yo[p] = p * k->columns;
-            for (int64_t j = 0; j < k->columns; j++)
-                y[p * k->columns + j] = j < k->n ? row[k->n_b[j]] : 0;
-        }
-        for (int64_t j = 0; j < k->columns; j += gemm->columns)
-            for (int64_t q = 0; q < k->width; q += gemm->outer_rows)
-                gemm->outer((int)host_minimum(gemm->outer_rows, k->width - q), (int)k->taps, x + q, xo, (k->pack_y ? y : from_y) + j, yo,
-                            sums + q * k->columns + j, k->columns);
     }
 }
 
@@ -504,6 +551,13 @@ static void weight_run_all(const host_kernel *kernel, host_run *run)
 static const host_kernel_class weight_class = {.run = weight_run_all};
 
 /* ---- choices ---- */
+/* Neighbouring taps of a gathered row are neighbours in memory too. */
+static bool runs_together(const anl_contract *c, int64_t depth, bool unit)
+{
+    const anl_window *last = c->window_count > 0 ? &c->window[c->window_count - 1] : NULL;
+    return last && unit && c->role != ANL_CONTRACT_DATA && last->x * last->dilation == depth;
+}
+
 static host_kernel *weight_new(const host_make *make, product_kernel *k)
 {
     const anl_kernel *kernel = k->base.kernel;
@@ -527,10 +581,16 @@ static host_kernel *weight_new(const host_make *make, product_kernel *k)
     if (k->parts < 16)
         k->group_taps = host_maximum(1, k->positions * k->parts / 16);
     k->row_groups = (k->positions + k->group_taps - 1) / k->group_taps;
-    k->block_k = k->copied ? 1 : host_minimum(k->part_k, host_maximum(1, 512 / k->taps));
-    k->steps_most = k->block_k * k->taps;
+    /* a block's steps: some 512, so that its x and y stay in the cache while all taps use them */
+    int64_t along = c->window_count > 0 ? c->window[0].out_size : 1;
+    k->slab_positions = k->taps / along;
+    k->slab = host_maximum(1, host_minimum(along, 512 / k->slab_positions));
+    k->block_k = k->copied || k->slab < along ? 1 : host_minimum(k->part_k, host_maximum(1, 512 / k->taps));
+    k->steps_most = k->block_k * k->slab * k->slab_positions;
     if (k->steps_most > 1 << 20)
         return NULL;
+    k->gather = table_of(make->arena, c, ANL_CONTRACT_FORWARD);
+    k->gather_runs = runs_together(c, k->m, is_unit(k->m_a, k->m));
 
     host_body_options tail = {.f64 = false, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true, .acc_affine = true};
     int d = 0;
@@ -565,8 +625,7 @@ static host_kernel *weight_new(const host_make *make, product_kernel *k)
         return NULL;
     k->base.block_bytes = anl_host_body_bytes(k->tail);
     k->base.shared_bytes = sizeof(float) * (size_t)(k->batch * k->parts * sums);
-    int64_t lists = 8 * (2 * k->taps + 3 * k->steps_most), y = 4 * k->steps_most * k->columns, x = 4 * k->steps_most * k->width;
-    k->base.thread_bytes = (size_t)(lists + (k->pack_y ? y : 0) + (k->pack_x || k->copied ? x : 0) + 8 * HOST_LINE);
+    k->base.thread_bytes = weight_scratch_bytes(k);
     return &k->base;
 }
 
@@ -614,12 +673,11 @@ host_kernel *anl_host_product_new(const host_make *make, const anl_kernel *kerne
     k->m = points_of(c->m, c->m_count);
     k->n = points_of(c->n, c->n_count);
     k->k = points_of(c->k, c->k_count);
-    k->windows = c->window_count;
+    k->table = table_of(make->arena, c, c->role);
     k->positions = k->taps = 1;
     for (int w = 0; w < c->window_count; w++) {
-        k->reach[w] = reach_of(make->arena, c, &c->window[w], &k->own[w], &k->summed[w]);
-        k->positions *= k->own[w];
-        k->taps *= k->summed[w];
+        k->positions *= k->table.own[w];
+        k->taps *= k->table.summed[w];
     }
     /* tiny products for each of many batch points do not pay for packing */
     if (k->m * k->positions * k->n * k->k * k->taps < (k->batch > 1 ? 8192 : 512) || (k->n * k->k == 1 && k->batch > 1) ||
@@ -638,8 +696,8 @@ host_kernel *anl_host_product_new(const host_make *make, const anl_kernel *kerne
     for (int64_t t = 0; t < k->taps; t++) {
         int64_t rest = t;
         for (int w = c->window_count - 1; w >= 0; w--) {
-            k->tap_b[t] += rest % k->summed[w] * (c->role == ANL_CONTRACT_WEIGHT ? c->window[w].y : c->window[w].w);
-            rest /= k->summed[w];
+            k->tap_b[t] += rest % k->table.summed[w] * (c->role == ANL_CONTRACT_WEIGHT ? c->window[w].y : c->window[w].w);
+            rest /= k->table.summed[w];
         }
     }
     if (c->role == ANL_CONTRACT_WEIGHT)
@@ -649,14 +707,15 @@ host_kernel *anl_host_product_new(const host_make *make, const anl_kernel *kerne
     if (panel_floats > 1 << 26)
         return NULL;
     k->base.shared_bytes = sizeof(float) * (size_t)panel_floats;
-    int64_t lists = host_round_up(4 * k->taps, HOST_LINE) + 2 * host_round_up(8 * k->taps, HOST_LINE);
+    int64_t lists = host_round_up(4 * k->taps, HOST_LINE) + 3 * host_round_up(8 * k->taps, HOST_LINE);
+    k->gather_runs = runs_together(c, k->k, k->k_unit);
     k->copied = !k->k_unit || (k->taps > 1 && (k->k < 8 || k->m < 2 * gemm->rows));
     if (k->copied) {
         int64_t depth = k->taps * k->k, rows = k->m * k->positions;
         k->group = host_minimum(host_maximum(1, 32768 / depth), host_maximum(1, 65536 / k->n)) / gemm->rows * gemm->rows;
         k->group = host_maximum(gemm->rows, host_minimum(k->group, 16 * gemm->rows));
         k->groups = (rows + k->group - 1) / k->group;
-        k->base.thread_bytes = (size_t)(lists + host_round_up(4 * k->group * depth, HOST_LINE) + 4 * k->group * k->n);
+        k->base.thread_bytes = (size_t)(host_round_up(4 * k->group * depth, HOST_LINE) + 4 * k->group * k->n);
     } else {
         plain_store_of(make, k);
         k->group = gemm->rows * (k->positions > 1 ? 1 : 4);
