@@ -165,7 +165,7 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
         t->stuck_told = true;
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_stuck, nowhere, "the loss has been ln %d = %.4f for %d steps (at step %lld): all %d classes look alike", k,
                                          log(k), STUCK_STEPS, (long long)step + 1, k);
-        anl_diagnostic_note(t->diagnostics, d, "the features have probably collapsed: try a smaller learning rate or epsilon, more clusters, or stronger augmentation");
+        anl_diagnostic_note(t->diagnostics, d, "the features have probably collapsed: try a smaller epsilon (0.03), fewer clusters or a smaller learning rate");
         tell(t, anl_arena_printf(s->arena, "warning: the loss stays at ln %d", k));
     }
     return ANL_OK;
