@@ -122,7 +122,7 @@ static inline int32_t evaluator_table(anl_lowering *l, const anl_node *node, int
         evaluator_problem(e, node, "read outside its table");
         return evaluator_push(e, node->dtype, NAN);
     }
-    double value = node->dtype == ANL_F32 ? ((const float *)node->attrs.table)[(int)at] : ((const int32_t *)node->attrs.table)[(int)at];
+    double value = node->dtype == ANL_F32 ? (double)((const float *)node->attrs.table)[(int)at] : (double)((const int32_t *)node->attrs.table)[(int)at];
     return evaluator_push(e, node->dtype, value);
 }
 
@@ -240,6 +240,8 @@ static inline void evaluate_reduction(const anl_node *node, const double *x, dou
             squares += (terms[i] - sum / (double)n) * (terms[i] - sum / (double)n);
             exponentials += exp(terms[i] - terms[best]);
         }
+        if (node->dtype == ANL_I32 && node->op == ANL_OP_SUM)
+            sum = anl_scalar_evaluate(ANL_S_ADD, ANL_I32, ANL_I32, sum, 0, 0); /* wraps */
         double mean = sum / (double)n, lse = isinf(terms[best]) ? terms[best] : terms[best] + log(exponentials);
         out[outside++] = node->op == ANL_OP_SUM        ? sum
                          : node->op == ANL_OP_MAX      ? terms[best]
