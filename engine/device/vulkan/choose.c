@@ -1,6 +1,6 @@
 /* Choosing among a contraction's lowerings by measurement.
- * In: a size class. Out: the fastest lowering that gives the same result as the baseline. Measured once per device and driver, kept in the
- * cache folder; a checkpoint may carry the choices, so that a resumed run computes the same bits. */
+ * In: a size class. Out: the fastest lowering that gives the same result as the baseline. Measured once per device and driver,
+ * kept in the cache folder; a checkpoint may carry the choices, so that a resumed run computes the same bits. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,8 @@ anl_status vk_choices_save(vk_device *device, anl_diagnostics *diagnostics)
     anl_text text = {0};
     write_choices(device, &text);
     if (anl_file_write_atomic(path, text.data, text.length) != ANL_OK)
-        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = path}, "cache file cannot be written: %s", strerror(errno));
+        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = path}, "cache file cannot be written: %s",
+                     strerror(errno));
     device->choices_changed = false;
     anl_text_free(&text);
     return ANL_OK;
@@ -90,7 +91,11 @@ static anl_program *sample_program(anl_arena *arena, char a_lies, char b_lies)
     int64_t counts[] = {(int64_t)rows * REDS, (int64_t)REDS * COLS, (int64_t)rows * COLS};
     for (int i = 0; i < 3; i++) {
         anl_space space = i < 2 ? ANL_SPACE_INPUT : ANL_SPACE_OUTPUT;
-        p->buffers[i] = (anl_buffer){.space = space, .dtype = ANL_F32, .name = "sample", .count = counts[i], .bytes = counts[i] * 4,
+        p->buffers[i] = (anl_buffer){.space = space,
+                                     .dtype = ANL_F32,
+                                     .name = "sample",
+                                     .count = counts[i],
+                                     .bytes = counts[i] * 4,
                                      .offset = p->space_bytes[space]};
         p->space_bytes[space] += (counts[i] * 4 + ANL_ALIGNMENT - 1) / ANL_ALIGNMENT * ANL_ALIGNMENT;
     }
@@ -103,7 +108,12 @@ static anl_program *sample_program(anl_arena *arena, char a_lies, char b_lies)
     p->outputs[0] = (anl_port){.name = "sample", .buffer = 2, .scalar = -1};
     anl_kernel *k = p->kernels = ANL_NEW_ARRAY(arena, anl_kernel, 1);
     p->kernel_count = 1;
-    *k = (anl_kernel){.kind = ANL_KERNEL_CONTRACT, .name = "sample", .dim_count = 2, .kept_count = 2, .dims = {rows, COLS}, .arg_count = 3,
+    *k = (anl_kernel){.kind = ANL_KERNEL_CONTRACT,
+                      .name = "sample",
+                      .dim_count = 2,
+                      .kept_count = 2,
+                      .dims = {rows, COLS},
+                      .arg_count = 3,
                       .barrier_before = true};
     for (int i = 0; i < 3; i++)
         k->args[i] = (anl_kernel_arg){.buffer = i, .read = i < 2, .written = i == 2};
@@ -129,7 +139,8 @@ static anl_program *sample_program(anl_arena *arena, char a_lies, char b_lies)
 }
 
 /* Seconds of the best run; results in out. */
-static anl_status time_variant(vk_device *device, const anl_program *p, vk_variant variant, float *out, double *seconds, anl_diagnostics *diagnostics)
+static anl_status time_variant(vk_device *device, const anl_program *p, vk_variant variant, float *out, double *seconds,
+                               anl_diagnostics *diagnostics)
 {
     anl_exec *exec = NULL;
     device->measuring = true;

@@ -1,8 +1,8 @@
 /* Contractions as passes of GLSL: matrix products, convolutions and their gradients, all as one implicit matrix product.
- * In: an anl_contract. Out: one pass, or partial sums and the passes that join them; one set per stride phase for a gradient by the input.
- * Every role becomes C[batch, row, col] = sum over red of A[batch, row, red] * B[batch, col, red], where rows, cols and reds are numbers whose
- * digits are the contraction's dims and windows. A's address is affine in all digits; a window adds a bounds check on
- * row digit * p + red digit * q + r. */
+ * In: an anl_contract. Out: one pass, or partial sums and the passes that join them; one set per stride phase for a gradient by
+ * the input. Every role becomes C[batch, row, col] = sum over red of A[batch, row, red] * B[batch, col, red], where rows, cols
+ * and reds are numbers whose digits are the contraction's dims and windows. A's address is affine in all digits; a window adds a
+ * bounds check on row digit * p + red digit * q + r. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 typedef struct digit {
     int32_t size;
     int64_t a, b;
-    int window;  /* guarded window that it moves, or -1 */
+    int window;   /* guarded window that it moves, or -1 */
     int64_t move; /* by so much per step */
     vk_axis axis; /* of the kernel, for batch, rows and cols */
 } digit;
@@ -118,9 +118,10 @@ static void find_fours(product *p, int64_t a_delta, int64_t b_delta)
         b_cols &= fours(p->cols[i].b) || p->cols[i].size == 1;
     p->inner4 = red && fours(red->size);
     p->n4 = last_col >= 0 && fours(p->cols[last_col].size);
-    p->a_k4 = p->inner4 && red->a == 1 && red->window < 0 && a_rest && a_reds && a_rows && (last_row < 0 || fours(p->rows[last_row].a));
-    p->a_m4 = last_row >= 0 && fours(p->rows[last_row].size) && p->rows[last_row].a == 1 && p->rows[last_row].window < 0 && a_rest && a_rows &&
-              a_reds && (!red || fours(red->a));
+    p->a_k4 =
+        p->inner4 && red->a == 1 && red->window < 0 && a_rest && a_reds && a_rows && (last_row < 0 || fours(p->rows[last_row].a));
+    p->a_m4 = last_row >= 0 && fours(p->rows[last_row].size) && p->rows[last_row].a == 1 && p->rows[last_row].window < 0 &&
+              a_rest && a_rows && a_reds && (!red || fours(red->a));
     p->b_n4 = p->n4 && p->cols[last_col].b == 1 && b_rest && b_reds && b_cols && (!red || fours(red->b));
     p->b_k4 = p->inner4 && red->b == 1 && b_rest && b_reds && b_cols && (last_col < 0 || fours(p->cols[last_col].b));
     p->b_linear = red != NULL;
@@ -133,7 +134,8 @@ static void find_fours(product *p, int64_t a_delta, int64_t b_delta)
 }
 
 /* A contraction as a product; phase: position modulo stride of each window (role DATA). */
-static void make_product(const vk_device *device, const anl_program *program, const anl_kernel *kernel, const int32_t phase[3], product *p)
+static void make_product(const vk_device *device, const anl_program *program, const anl_kernel *kernel, const int32_t phase[3],
+                         product *p)
 {
     const anl_contract *c = &kernel->contract;
     memset(p, 0, sizeof *p);
@@ -278,7 +280,8 @@ static void write_functions(vk_writer *w, const product *p)
     anl_text *f = &w->functions;
     anl_text_add(f, "void row_of(uint row, out int at, out ivec3 pos)\n{\n");
     write_digits(w, f, p->rows, p->row_count, "row", "d");
-    anl_text_printf(f, "at = %s;\npos = ivec3(0);\n", digits_sum(w, p->rows, p->row_count, "d", false, p->a_base + vk_arg_delta(w, p->a_arg)));
+    anl_text_printf(f, "at = %s;\npos = ivec3(0);\n",
+                    digits_sum(w, p->rows, p->row_count, "d", false, p->a_base + vk_arg_delta(w, p->a_arg)));
     for (int i = 0; i < p->window_count; i++)
         anl_text_printf(f, "pos.%c = %s;\n", "xyz"[i], window_sum(w, p->rows, p->row_count, "d", i, p->window[i].start));
     anl_text_add(f, "}\nint col_of(uint col)\n{\n");
@@ -300,8 +303,10 @@ static void write_functions(vk_writer *w, const product *p)
                     digits_sum(w, p->batch, p->batch_count, "d", true, 0));
 }
 
-/* How an invocation's sums c0..c(rows-1) (vec4: cols col..col+3, or x alone where cols is 1; rows row..) leave: to scratch, or through the tail. */
-static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, int64_t splits, const vk_axis *axes, int axis_count)
+/* How an invocation's sums c0..c(rows-1) (vec4: cols col..col+3, or x alone where cols is 1; rows row..) leave: to scratch, or
+ * through the tail. */
+static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, int64_t splits, const vk_axis *axes,
+                           int axis_count)
 {
     anl_text *out = &w->body;
     const char *m = vk_param(w, p->m), *n = vk_param(w, p->n);
@@ -311,7 +316,8 @@ static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, i
         for (int r = 0; r < rows; r++) {
             anl_text_printf(out, "if (row + %du < uint(%s) && col < uint(%s)) {\n", r, m, n);
             if (p->n4) {
-                anl_text_printf(out, "w%d[((place + row + %du) * uint(%s) + col) >> 2] = floatBitsToInt(c%d);\n", scratch, r, n, r);
+                anl_text_printf(out, "w%d[((place + row + %du) * uint(%s) + col) >> 2] = floatBitsToInt(c%d);\n", scratch, r, n,
+                                r);
             } else {
                 for (int j = 0; j < cols; j++)
                     anl_text_printf(out, "%ss%d[(place + row + %du) * uint(%s) + col%s] = floatBitsToInt(c%d.%c);\n",
@@ -339,7 +345,8 @@ static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, i
         anl_text_add(out, "uint col_number = col >> 2;\nvec4 acc0_0 = sum;\n");
     } else {
         anl_text_printf(out, "for (uint j = 0u; j < %du && col + j < uint(%s); j++) {\n", cols, n);
-        anl_text_add(out, "uint col_number = col + j;\nfloat acc0_0 = j == 0u ? sum.x : j == 1u ? sum.y : j == 2u ? sum.z : sum.w;\n");
+        anl_text_add(out,
+                     "uint col_number = col + j;\nfloat acc0_0 = j == 0u ? sum.x : j == 1u ? sum.y : j == 2u ? sum.z : sum.w;\n");
     }
     vk_write_split(w, out, "batch", 0);
     vk_write_split(w, out, "row_number", 1);
@@ -358,8 +365,8 @@ static void write_tiles(vk_writer *w, const product *p, int64_t row_tiles, int64
     anl_text_printf(out, "uint col_tile = number %% uint(%s);\nnumber /= uint(%s);\n", cols, cols);
     anl_text_printf(out, "uint row_tile = number %% uint(%s);\nnumber /= uint(%s);\n", rows, rows);
     anl_text_printf(out, "uint batch = number %% uint(%s);\nuint split = number / uint(%s);\n", batches, batches);
-    anl_text_printf(out, "uint red_first = split * uint(%s), red_last = min(red_first + uint(%s), uint(%s));\n", vk_param(w, chunk), vk_param(w, chunk),
-                    vk_param(w, p->k));
+    anl_text_printf(out, "uint red_first = split * uint(%s), red_last = min(red_first + uint(%s), uint(%s));\n",
+                    vk_param(w, chunk), vk_param(w, chunk), vk_param(w, p->k));
     anl_text_add(out, "int batch_a, batch_b;\nbatch_of(batch, batch_a, batch_b);\n");
 }
 
@@ -372,23 +379,31 @@ static void write_tile_variant(vk_writer *w, const product *p, int64_t splits, i
     int64_t row_tiles = ceil_div(p->m, TILE), col_tiles = ceil_div(p->n, TILE);
     w->pass->groups = row_tiles * col_tiles * p->batch_size * splits;
     anl_text_printf(&w->functions, "shared float tile_a[%d * %d], tile_b[%d * %d];\n", DEPTH, TILE + 1, DEPTH, TILE + 4);
-    anl_text_add(out, "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
+    anl_text_add(
+        out,
+        "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
     write_tiles(w, p, row_tiles, col_tiles, splits, chunk);
     const char *m = vk_param(w, p->m), *n = vk_param(w, p->n);
     anl_text_add(out, "uint me = gl_LocalInvocationID.x;\nuint load_k = me & 15u, load_line = me >> 4;\n");
     for (int i = 0; i < 8; i++) {
-        anl_text_printf(out, "int ra%d; ivec3 rp%d;\nrow_of(min(row_tile * %du + load_line + %du, uint(%s) - 1u), ra%d, rp%d);\nra%d += batch_a;\n", i, i,
-                        TILE, i * 8, m, i, i, i);
+        anl_text_printf(out,
+                        "int ra%d; ivec3 rp%d;\nrow_of(min(row_tile * %du + load_line + %du, uint(%s) - 1u), ra%d, rp%d);\nra%d "
+                        "+= batch_a;\n",
+                        i, i, TILE, i * 8, m, i, i, i);
         if (!p->b_linear)
-            anl_text_printf(out, "int cb%d = batch_b + col_of(min(col_tile * %du + load_line + %du, uint(%s) - 1u));\n", i, TILE, i * 8, n);
+            anl_text_printf(out, "int cb%d = batch_b + col_of(min(col_tile * %du + load_line + %du, uint(%s) - 1u));\n", i, TILE,
+                            i * 8, n);
     }
     if (p->b_linear) /* neighbours along cols */
-        anl_text_printf(out, "uint load_col = me & 63u, load_row = me >> 6;\nint cb = batch_b + col_of(min(col_tile * %du + load_col, uint(%s) - 1u));\n",
+        anl_text_printf(out,
+                        "uint load_col = me & 63u, load_row = me >> 6;\nint cb = batch_b + col_of(min(col_tile * %du + load_col, "
+                        "uint(%s) - 1u));\n",
                         TILE, n);
     anl_text_add(out, "vec4 c0 = vec4(0.0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;\n");
     anl_text_add(out, "uint my_row = (me >> 4) * 8u, my_col = (me & 15u) * 4u;\n");
     anl_text_printf(out, "for (uint red = red_first; red < red_last; red += %du) {\n", DEPTH);
-    anl_text_add(out, "int ka, kb; ivec3 kp;\nuint my_red = red + load_k;\nbool have = my_red < red_last;\nred_of(min(my_red, red_last - 1u), ka, kb, kp);\n");
+    anl_text_add(out, "int ka, kb; ivec3 kp;\nuint my_red = red + load_k;\nbool have = my_red < red_last;\nred_of(min(my_red, "
+                      "red_last - 1u), ka, kb, kp);\n");
     for (int i = 0; i < 8; i++) {
         anl_text_printf(out, "bool ok%d = have && inside(rp%d, kp);\nint ia%d = ok%d ? ra%d + ka : 0;\n", i, i, i, i, i);
         anl_text_printf(out, "float va%d = mix(0.0, s%d[ia%d], ok%d);\n", i, vk_bind(w, VK_BIND_STORAGE, p->a_arg, false), i, i);
@@ -396,7 +411,8 @@ static void write_tile_variant(vk_writer *w, const product *p, int64_t splits, i
     int b = vk_bind(w, VK_BIND_STORAGE, p->b_arg, false);
     for (int i = 0; i < 8; i++) {
         if (p->b_linear)
-            anl_text_printf(out, "float vb%d = s%d[cb + int(min(red + load_row + %du, red_last - 1u)) * %s];\n", i, b, i * 2, vk_param(w, p->b_step));
+            anl_text_printf(out, "float vb%d = s%d[cb + int(min(red + load_row + %du, red_last - 1u)) * %s];\n", i, b, i * 2,
+                            vk_param(w, p->b_step));
         else
             anl_text_printf(out, "float vb%d = s%d[cb%d + kb];\n", i, b, i);
     }
@@ -438,7 +454,8 @@ static bool spread_fits(const vk_writer *w, const product *p)
            vk_texel_fits(w, p->b_arg, 4) && vk_texel_fits(w, p->a_arg, p->a_k4 || p->a_m4 ? 4 : 1);
 }
 
-static void write_spread_variant(vk_writer *w, const product *p, int64_t splits, int64_t chunk, const vk_axis *axes, int axis_count)
+static void write_spread_variant(vk_writer *w, const product *p, int64_t splits, int64_t chunk, const vk_axis *axes,
+                                 int axis_count)
 {
     anl_text *out = &w->body;
     int subgroup = w->device->subgroup, lanes = spread_lanes(w->device), bands = subgroup / lanes, slots = SPREAD_ROWS / lanes;
@@ -447,13 +464,16 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
     int64_t tiles = row_tiles * col_tiles * p->batch_size * splits;
     w->pass->groups = ceil_div(tiles, per_group);
     w->uses_shuffle = true;
-    anl_text_add(out, "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
+    anl_text_add(
+        out,
+        "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
     if (per_group > 1)
         anl_text_printf(out, "number = number * %du + gl_SubgroupID;\n", per_group);
     write_tiles(w, p, row_tiles, col_tiles, splits, chunk);
     const char *m = vk_param(w, p->m), *n = vk_param(w, p->n);
     anl_text_printf(out, "uint lane = gl_SubgroupInvocationID %% %du, band = gl_SubgroupInvocationID / %du;\n", lanes, lanes);
-    anl_text_printf(out, "uint row = (row_tile * %du + band) * %du, col = (col_tile * %du + lane) * 4u;\n", bands, SPREAD_ROWS, lanes);
+    anl_text_printf(out, "uint row = (row_tile * %du + band) * %du, col = (col_tile * %du + lane) * 4u;\n", bands, SPREAD_ROWS,
+                    lanes);
     anl_text_printf(out, "int cb = batch_b + col_of(min(col, uint(%s) - 4u));\n", n);
     bool a_m4 = p->a_m4 && !p->a_k4; /* A's fours along k where both would do */
     for (int s = 0; s < slots; s++) {
@@ -484,13 +504,17 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
     for (int s = 0; s < slots; s++) {
         if (p->a_k4) {
             anl_text_printf(out, "bool ok%d = inside(rp%d, kp);\n", s, s);
-            anl_text_printf(out, "vec4 a%d = %s;\n", s, vk_load4(w, p->a_arg, anl_arena_printf(w->arena, "ok%d ? (ra%d + ka) >> 2 : 0", s, s)));
+            anl_text_printf(out, "vec4 a%d = %s;\n", s,
+                            vk_load4(w, p->a_arg, anl_arena_printf(w->arena, "ok%d ? (ra%d + ka) >> 2 : 0", s, s)));
             anl_text_printf(out, "a%d = mix(vec4(0.0), a%d, bvec4(ok%d));\n", s, s, s);
         } else if (a_m4) {
-            anl_text_printf(out, "uint my_red%d = red + ((lane + %du) >> 2);\nbool ok%d = my_red%d < red_last;\n", s, s * lanes, s, s);
-            anl_text_printf(out, "int ka%d, kb%d; ivec3 kp%d;\nred_of(min(my_red%d, red_last - 1u), ka%d, kb%d, kp%d);\n", s, s, s, s, s, s, s);
+            anl_text_printf(out, "uint my_red%d = red + ((lane + %du) >> 2);\nbool ok%d = my_red%d < red_last;\n", s, s * lanes,
+                            s, s);
+            anl_text_printf(out, "int ka%d, kb%d; ivec3 kp%d;\nred_of(min(my_red%d, red_last - 1u), ka%d, kb%d, kp%d);\n", s, s,
+                            s, s, s, s, s);
             anl_text_printf(out, "ok%d = ok%d && inside(rp%d, kp%d);\n", s, s, s, s);
-            anl_text_printf(out, "vec4 a%d = %s;\n", s, vk_load4(w, p->a_arg, anl_arena_printf(w->arena, "ok%d ? (ra%d + ka%d) >> 2 : 0", s, s, s)));
+            anl_text_printf(out, "vec4 a%d = %s;\n", s,
+                            vk_load4(w, p->a_arg, anl_arena_printf(w->arena, "ok%d ? (ra%d + ka%d) >> 2 : 0", s, s, s)));
             anl_text_printf(out, "a%d = mix(vec4(0.0), a%d, bvec4(ok%d));\n", s, s, s);
         } else {
             anl_text_printf(out, "vec4 a%d;\n", s);
@@ -509,7 +533,8 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
             for (int s = 0; s < slots; s++) {
                 anl_text_printf(out, "bool ok%d_%d = have%d && inside(rp%d, kp%d);\n", s, kk, kk, s, kk);
                 anl_text_printf(out, "a%d.%c = mix(0.0, %s, ok%d_%d);\n", s, "xyzw"[kk],
-                                vk_load1(w, p->a_arg, anl_arena_printf(w->arena, "ok%d_%d ? ra%d + ka%d : 0", s, kk, s, kk)), s, kk);
+                                vk_load1(w, p->a_arg, anl_arena_printf(w->arena, "ok%d_%d ? ra%d + ka%d : 0", s, kk, s, kk)), s,
+                                kk);
             }
         }
     /* B */
@@ -522,7 +547,8 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
             else if (shared_red)
                 at = anl_arena_printf(w->arena, "cb + kb + %d * %s", kk, red_b);
             else {
-                anl_text_printf(out, "int xa%d, xb%d; ivec3 xp%d;\nred_of(min(red + %du, red_last - 1u), xa%d, xb%d, xp%d);\n", kk, kk, kk, kk, kk, kk, kk);
+                anl_text_printf(out, "int xa%d, xb%d; ivec3 xp%d;\nred_of(min(red + %du, red_last - 1u), xa%d, xb%d, xp%d);\n",
+                                kk, kk, kk, kk, kk, kk, kk);
                 at = anl_arena_printf(w->arena, "cb + xb%d", kk);
             }
             anl_text_printf(out, "vec4 b%d = %s;\n", kk, vk_load4(w, p->b_arg, anl_arena_printf(w->arena, "(%s) >> 2", at)));
@@ -530,9 +556,11 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
     } else {
         const char *quad = vk_param(w, b_quad);
         for (int j = 0; j < 4; j++)
-            anl_text_printf(out, "vec4 y%d = %s;\n", j, vk_load4(w, p->b_arg, anl_arena_printf(w->arena, "(cb + kb + %d * %s) >> 2", j, quad)));
+            anl_text_printf(out, "vec4 y%d = %s;\n", j,
+                            vk_load4(w, p->b_arg, anl_arena_printf(w->arena, "(cb + kb + %d * %s) >> 2", j, quad)));
         for (int kk = 0; kk < 4; kk++)
-            anl_text_printf(out, "vec4 b%d = vec4(y0.%c, y1.%c, y2.%c, y3.%c);\n", kk, "xyzw"[kk], "xyzw"[kk], "xyzw"[kk], "xyzw"[kk]);
+            anl_text_printf(out, "vec4 b%d = vec4(y0.%c, y1.%c, y2.%c, y3.%c);\n", kk, "xyzw"[kk], "xyzw"[kk], "xyzw"[kk],
+                            "xyzw"[kk]);
     }
     for (int kk = 0; kk < 4; kk++)
         for (int r = 0; r < SPREAD_ROWS; r++) {
@@ -546,13 +574,16 @@ static void write_spread_variant(vk_writer *w, const product *p, int64_t splits,
 }
 
 /* ---- direct: one output, or four neighbours, per invocation; for products too narrow for tiles ---- */
-static void write_direct_variant(vk_writer *w, const product *p, int local, int64_t splits, int64_t chunk, const vk_axis *axes, int axis_count)
+static void write_direct_variant(vk_writer *w, const product *p, int local, int64_t splits, int64_t chunk, const vk_axis *axes,
+                                 int axis_count)
 {
     anl_text *out = &w->body;
     int cols = p->n4 ? 4 : 1;
     int64_t col_tiles = p->n / cols;
     w->pass->groups = ceil_div(p->batch_size * p->m * col_tiles * splits, local);
-    anl_text_add(out, "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
+    anl_text_add(
+        out,
+        "uint number = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
     anl_text_printf(out, "number = number * %du + gl_LocalInvocationID.x;\n", local);
     write_tiles(w, p, p->m, col_tiles, splits, chunk);
     anl_text_printf(out, "uint row = row_tile, col = col_tile * %du;\nvec4 c0 = vec4(0.0);\n", cols);
@@ -561,18 +592,22 @@ static void write_direct_variant(vk_writer *w, const product *p, int local, int6
         anl_text_add(out, "int ra; ivec3 rp;\nrow_of(row, ra, rp);\nra += batch_a;\n");
         for (int j = 0; j < (near ? 1 : cols); j++)
             anl_text_printf(out, "int cb%d = batch_b + col_of(col + %du);\n", j, j);
-        anl_text_printf(out, "for (uint red = red_first; red < red_last; red += %du) {\nint ka, kb; ivec3 kp;\nred_of(red, ka, kb, kp);\n", along ? 4 : 1);
+        anl_text_printf(
+            out, "for (uint red = red_first; red < red_last; red += %du) {\nint ka, kb; ivec3 kp;\nred_of(red, ka, kb, kp);\n",
+            along ? 4 : 1);
         anl_text_add(out, "bool ok = inside(rp, kp);\n");
         if (along) {
             anl_text_printf(out, "vec4 va = mix(vec4(0.0), %s, bvec4(ok));\n", vk_load4(w, p->a_arg, "ok ? (ra + ka) >> 2 : 0"));
-            anl_text_printf(out, "vec4 vb = %s;\nc0.x += va.x * vb.x + va.y * vb.y + va.z * vb.z + va.w * vb.w;\n", vk_load4(w, p->b_arg, "(cb0 + kb) >> 2"));
+            anl_text_printf(out, "vec4 vb = %s;\nc0.x += va.x * vb.x + va.y * vb.y + va.z * vb.z + va.w * vb.w;\n",
+                            vk_load4(w, p->b_arg, "(cb0 + kb) >> 2"));
         } else {
             anl_text_printf(out, "float va = mix(0.0, %s, ok);\n", vk_load1(w, p->a_arg, "ok ? ra + ka : 0"));
             if (near)
                 anl_text_printf(out, "c0 += va * %s;\n", vk_load4(w, p->b_arg, "(cb0 + kb) >> 2"));
             else
                 for (int j = 0; j < cols; j++)
-                    anl_text_printf(out, "c0.%c += va * %s;\n", "xyzw"[j], vk_load1(w, p->b_arg, anl_arena_printf(w->arena, "cb%d + kb", j)));
+                    anl_text_printf(out, "c0.%c += va * %s;\n", "xyzw"[j],
+                                    vk_load1(w, p->b_arg, anl_arena_printf(w->arena, "cb%d + kb", j)));
         }
         anl_text_add(out, "}\n");
     }
@@ -613,16 +648,20 @@ static int64_t contract_splits(const vk_device *device, const product *p, int64_
     return splits;
 }
 
-static void lower_product(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, const product *p,
-                          vk_lowering *out)
+static void lower_product(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
+                          const product *p, vk_lowering *out)
 {
     vk_axis axes[VK_MAX_AXES];
     int axis_count = product_axes(p, axes);
     vk_pass *pass = vk_pass_add(arena, out);
     vk_writer w;
     vk_writer_begin(&w, device, program, kernel, arena, pass);
-    vk_variant variant = is_narrow(p)          ? VK_VARIANT_DIRECT
-                         : spread_fits(&w, p) ? vk_choose(device, p->a_k4 ? 'k' : p->a_m4 ? 'm' : 'x', p->b_n4 ? 'n' : 'k')
+    vk_variant variant = is_narrow(p)         ? VK_VARIANT_DIRECT
+                         : spread_fits(&w, p) ? vk_choose(device,
+                                                          p->a_k4   ? 'k'
+                                                          : p->a_m4 ? 'm'
+                                                                    : 'x',
+                                                          p->b_n4 ? 'n' : 'k')
                                               : VK_VARIANT_TILE;
     int64_t tiles, wanted;
     int direct_local = vk_pass_local(device, p->batch_size * p->m * p->n);
@@ -649,7 +688,9 @@ static void lower_product(vk_device *device, const anl_program *program, const a
         write_spread_variant(&w, p, splits, chunk, axes, axis_count);
     else
         write_tile_variant(&w, p, splits, chunk, axes, axis_count);
-    vk_writer_end(&w, variant == VK_VARIANT_DIRECT ? direct_local : variant == VK_VARIANT_SHUFFLE ? spread_local(device) : TILE_LOCAL);
+    vk_writer_end(&w, variant == VK_VARIANT_DIRECT    ? direct_local
+                      : variant == VK_VARIANT_SHUFFLE ? spread_local(device)
+                                                      : TILE_LOCAL);
     if (splits > 1) {
         out->scratch_bytes = splits * p->batch_size * p->m * p->n * 4;
         vk_axis kept[VK_MAX_AXES];

@@ -1,6 +1,7 @@
 /* Running programs: binds every tensor's own range, records the commands once, replays them.
  * In: a program, feeds, scalars. Out: state and outputs changed on the device.
- * Kernels between two of the program's barriers form a group; the passes of a group run phase by phase with a barrier between phases. */
+ * Kernels between two of the program's barriers form a group; the passes of a group run phase by phase with a barrier between
+ * phases. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,8 @@ static const double part_cost = 5e10;
 
 static const char *space_name(anl_space space)
 {
-    static const char *const names[] = {"the state", "the working memory of a step", "the inputs", "the constants", "the outputs"};
+    static const char *const names[] = {"the state", "the working memory of a step", "the inputs", "the constants",
+                                        "the outputs"};
     return names[space];
 }
 
@@ -20,11 +22,16 @@ static vk_space *space_of(vk_exec *exec, anl_space space)
 {
     vk_device *device = VK_DEVICE(exec->base.device);
     switch (space) {
-    case ANL_SPACE_STATE: return &exec->state->space;
-    case ANL_SPACE_TEMP: return &device->temp;
-    case ANL_SPACE_INPUT: return &exec->input;
-    case ANL_SPACE_TABLE: return &exec->table;
-    case ANL_SPACE_OUTPUT: return &exec->output;
+    case ANL_SPACE_STATE:
+        return &exec->state->space;
+    case ANL_SPACE_TEMP:
+        return &device->temp;
+    case ANL_SPACE_INPUT:
+        return &exec->input;
+    case ANL_SPACE_TABLE:
+        return &exec->table;
+    case ANL_SPACE_OUTPUT:
+        return &exec->output;
     }
     return NULL;
 }
@@ -126,7 +133,8 @@ static anl_status grow_temp(vk_device *device, const anl_program *program, anl_d
 }
 
 /* ---- binding and recording ---- */
-static anl_status bind_pass(vk_exec *exec, const anl_kernel *kernel, const vk_lowering *lowering, vk_pass *pass, anl_diagnostics *diagnostics)
+static anl_status bind_pass(vk_exec *exec, const anl_kernel *kernel, const vk_lowering *lowering, vk_pass *pass,
+                            anl_diagnostics *diagnostics)
 {
     vk_device *device = VK_DEVICE(exec->base.device);
     VkResult r = vkAllocateDescriptorSets(device->device,
@@ -176,9 +184,11 @@ static anl_status bind_pass(vk_exec *exec, const anl_kernel *kernel, const vk_lo
         }
         if (b->type != VK_BIND_PARAMS && b->type != VK_BIND_STEP && range > device->base.info.limits.storage_range) {
             anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_range, vk_nowhere,
-                                             "tensor `%s` takes %.1f MiB and the device binds at most %.1f MiB at once", what ? what : kernel->name,
-                                             (double)range / 1048576.0, (double)device->base.info.limits.storage_range / 1048576.0);
-            anl_diagnostic_note(diagnostics, d, "kernel `%s`; a smaller batch, fewer views or smaller images make it smaller", kernel->name);
+                                             "tensor `%s` takes %.1f MiB and the device binds at most %.1f MiB at once",
+                                             what ? what : kernel->name, (double)range / 1048576.0,
+                                             (double)device->base.info.limits.storage_range / 1048576.0);
+            anl_diagnostic_note(diagnostics, d, "kernel `%s`; a smaller batch, fewer views or smaller images make it smaller",
+                                kernel->name);
             return ANL_ERROR_LIMIT;
         }
         const vk_chunk *chunk = vk_space_find(space, offset, range);
@@ -192,7 +202,8 @@ static anl_status bind_pass(vk_exec *exec, const anl_kernel *kernel, const vk_lo
             r = vkCreateBufferView(device->device,
                                    &(VkBufferViewCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
                                                              .buffer = chunk->buffer,
-                                                             .format = b->type == VK_BIND_TEXEL4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT,
+                                                             .format = b->type == VK_BIND_TEXEL4 ? VK_FORMAT_R32G32B32A32_SFLOAT
+                                                                                                 : VK_FORMAT_R32_SFLOAT,
                                                              .offset = (VkDeviceSize)offset,
                                                              .range = (VkDeviceSize)range},
                                    NULL, &views[i]);
@@ -219,7 +230,8 @@ static void barrier(VkCommandBuffer commands)
                          0, NULL, 0, NULL);
 }
 
-static anl_status record_pass(vk_device *device, VkCommandBuffer commands, const vk_pass *pass, const char *name, anl_diagnostics *diagnostics)
+static anl_status record_pass(vk_device *device, VkCommandBuffer commands, const vk_pass *pass, const char *name,
+                              anl_diagnostics *diagnostics)
 {
     if (pass->groups == 0)
         return ANL_OK;
@@ -233,7 +245,8 @@ static anl_status record_pass(vk_device *device, VkCommandBuffer commands, const
         x = (x + y * z - 1) / (y * z);
     }
     if (z > device->max_groups[2]) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "kernel `%s` needs more workgroups than the device can run", name);
+        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "kernel `%s` needs more workgroups than the device can run",
+                     name);
         return ANL_ERROR_LIMIT;
     }
     vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pass->pipeline);
@@ -257,8 +270,8 @@ static anl_status record_group(vk_exec *exec, VkCommandBuffer commands, int firs
         for (int k = first; k < last && status == ANL_OK; k++)
             for (int p = 0; p < exec->lowerings[k].pass_count && status == ANL_OK; p++)
                 if (exec->lowerings[k].passes[p].phase == phase)
-                    status = record_pass(VK_DEVICE(exec->base.device), commands, &exec->lowerings[k].passes[p], exec->program->kernels[k].name,
-                                         diagnostics);
+                    status = record_pass(VK_DEVICE(exec->base.device), commands, &exec->lowerings[k].passes[p],
+                                         exec->program->kernels[k].name, diagnostics);
     }
     return status;
 }
@@ -274,14 +287,16 @@ static anl_status begin_part(vk_exec *exec, int first, anl_diagnostics *diagnost
                                                                          .commandBufferCount = 1},
                                           &part.commands);
     if (r == VK_SUCCESS)
-        r = vkBeginCommandBuffer(part.commands, &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO});
+        r = vkBeginCommandBuffer(part.commands,
+                                 &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO});
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkBeginCommandBuffer", diagnostics);
-    vkCmdPipelineBarrier(part.commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
-                         &(VkMemoryBarrier){.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                            .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
-                                            .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_UNIFORM_READ_BIT},
-                         0, NULL, 0, NULL);
+    vkCmdPipelineBarrier(
+        part.commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+        &(VkMemoryBarrier){.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                           .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                           .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_UNIFORM_READ_BIT},
+        0, NULL, 0, NULL);
     ANL_PUSH(exec->arena, exec->parts, exec->part_count, exec->part_capacity, part);
     return ANL_OK;
 }
@@ -290,11 +305,11 @@ static anl_status end_part(vk_exec *exec, int last, anl_diagnostics *diagnostics
 {
     vk_part *part = &exec->parts[exec->part_count - 1];
     part->last = last;
-    vkCmdPipelineBarrier(
-        part->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-        &(VkMemoryBarrier){
-            .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT, .dstAccessMask = VK_ACCESS_HOST_READ_BIT},
-        0, NULL, 0, NULL);
+    vkCmdPipelineBarrier(part->commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                         &(VkMemoryBarrier){.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                            .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                                            .dstAccessMask = VK_ACCESS_HOST_READ_BIT},
+                         0, NULL, 0, NULL);
     VkResult r = vkEndCommandBuffer(part->commands);
     return r == VK_SUCCESS ? ANL_OK : vk_failed(VK_DEVICE(exec->base.device), r, "vkEndCommandBuffer", diagnostics);
 }
@@ -359,7 +374,7 @@ static anl_status bind(vk_exec *exec, anl_diagnostics *diagnostics)
             sets++;
             for (int i = 0; i < pass->binding_count; i++) {
                 vk_binding_type t = pass->bindings[i].type;
-                *(t == VK_BIND_TEXEL1 || t == VK_BIND_TEXEL4   ? &texel
+                *(t == VK_BIND_TEXEL1 || t == VK_BIND_TEXEL4 ? &texel
                   : t == VK_BIND_PARAMS || t == VK_BIND_STEP ? &uniform
                                                              : &storage) += 1;
             }
@@ -367,16 +382,16 @@ static anl_status bind(vk_exec *exec, anl_diagnostics *diagnostics)
     VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, storage},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, texel},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, uniform}};
-    VkResult r = vkCreateDescriptorPool(device->device,
-                                        &(VkDescriptorPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-                                                                      .maxSets = sets + 1,
-                                                                      .poolSizeCount = 3,
-                                                                      .pPoolSizes = sizes},
-                                        NULL, &exec->descriptors);
+    VkResult r = vkCreateDescriptorPool(
+        device->device,
+        &(VkDescriptorPoolCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = sets + 1, .poolSizeCount = 3, .pPoolSizes = sizes},
+        NULL, &exec->descriptors);
     if (r == VK_SUCCESS)
         r = vkCreateCommandPool(
             device->device,
-            &(VkCommandPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = device->family}, NULL, &exec->pool);
+            &(VkCommandPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = device->family},
+            NULL, &exec->pool);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkCreateDescriptorPool", diagnostics);
     anl_status status = ANL_OK;
@@ -419,7 +434,8 @@ static void free_exec(anl_exec *base)
     anl_arena_free(&arena);
 }
 
-static anl_status new_exec(anl_device *base, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics, anl_exec **out)
+static anl_status new_exec(anl_device *base, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics,
+                           anl_exec **out)
 {
     vk_device *device = VK_DEVICE(base);
     *out = NULL;
@@ -447,8 +463,8 @@ static anl_status new_exec(anl_device *base, const anl_program *program, anl_mem
     exec->step_bytes = (program->scalar_count + 2 + 3) / 4 * 16;
     int64_t params = (exec->step_bytes + 255) / 256 * 256, scratch = 0, used = 0;
     if (exec->step_bytes > device->uniform_range) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "the program has %d per-step scalars; the device holds %lld", program->scalar_count,
-                     (long long)device->uniform_range / 4 - 2);
+        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "the program has %d per-step scalars; the device holds %lld",
+                     program->scalar_count, (long long)device->uniform_range / 4 - 2);
         status = ANL_ERROR_LIMIT;
     }
     for (int k = 0; k < program->kernel_count && status == ANL_OK; k++) {
@@ -471,11 +487,14 @@ static anl_status new_exec(anl_device *base, const anl_program *program, anl_mem
     if (status == ANL_OK)
         status = grow_temp(device, program, diagnostics);
     if (status == ANL_OK)
-        status = vk_space_new(device, program->space_bytes[ANL_SPACE_INPUT], NULL, 0, false, space_name(ANL_SPACE_INPUT), diagnostics, &exec->input);
+        status = vk_space_new(device, program->space_bytes[ANL_SPACE_INPUT], NULL, 0, false, space_name(ANL_SPACE_INPUT),
+                              diagnostics, &exec->input);
     if (status == ANL_OK)
-        status = vk_space_new(device, program->space_bytes[ANL_SPACE_TABLE], NULL, 0, false, space_name(ANL_SPACE_TABLE), diagnostics, &exec->table);
+        status = vk_space_new(device, program->space_bytes[ANL_SPACE_TABLE], NULL, 0, false, space_name(ANL_SPACE_TABLE),
+                              diagnostics, &exec->table);
     if (status == ANL_OK)
-        status = vk_space_new(device, program->space_bytes[ANL_SPACE_OUTPUT], NULL, 0, false, space_name(ANL_SPACE_OUTPUT), diagnostics, &exec->output);
+        status = vk_space_new(device, program->space_bytes[ANL_SPACE_OUTPUT], NULL, 0, false, space_name(ANL_SPACE_OUTPUT),
+                              diagnostics, &exec->output);
     if (status == ANL_OK)
         status = vk_space_new(device, params, NULL, 0, true, "the kernels' parameters", diagnostics, &exec->params);
     if (status == ANL_OK)
@@ -521,8 +540,8 @@ static anl_status move_buffer(vk_exec *exec, int buffer, const void *in, void *o
     const anl_buffer *b = &exec->program->buffers[buffer];
     anl_status status = vk_check_lost(device, diagnostics);
     if (status == ANL_OK && count != b->count * 4) {
-        anl_diagnose(diagnostics, ANL_A_feed_invalid, vk_nowhere, "buffer `%s` has %lld bytes, not %lld", b->name, (long long)b->count * 4,
-                     (long long)count);
+        anl_diagnose(diagnostics, ANL_A_feed_invalid, vk_nowhere, "buffer `%s` has %lld bytes, not %lld", b->name,
+                     (long long)b->count * 4, (long long)count);
         return ANL_ERROR_ARGUMENT;
     }
     if (status == ANL_OK && !space_of(exec, b->space)->chunk_count)
@@ -544,7 +563,8 @@ static anl_status fetch(anl_exec *base, int output, void *bytes, int64_t count, 
     vk_exec *exec = (vk_exec *)base;
     const anl_port *port = &exec->program->outputs[output];
     if (port->buffer < 0) { /* a per-step scalar: the caller computed it */
-        anl_diagnose(diagnostics, ANL_A_fetch_unknown, vk_nowhere, "output `%s` is a per-step scalar and has no buffer", port->name);
+        anl_diagnose(diagnostics, ANL_A_fetch_unknown, vk_nowhere, "output `%s` is a per-step scalar and has no buffer",
+                     port->name);
         return ANL_ERROR_ARGUMENT;
     }
     return move_buffer(exec, port->buffer, NULL, bytes, count, diagnostics);
@@ -571,7 +591,8 @@ static void explain_loss(vk_exec *exec, uint64_t first_value, anl_diagnostics *d
 {
     vk_device *device = VK_DEVICE(exec->base.device);
     uint64_t done = 0;
-    if (vkGetSemaphoreCounterValue(device->device, device->timeline, &done) != VK_SUCCESS || done < first_value || done == UINT64_MAX)
+    if (vkGetSemaphoreCounterValue(device->device, device->timeline, &done) != VK_SUCCESS || done < first_value ||
+        done == UINT64_MAX)
         done = first_value;
     int index = (int)(done - first_value);
     if (index >= exec->part_count)
@@ -579,8 +600,9 @@ static void explain_loss(vk_exec *exec, uint64_t first_value, anl_diagnostics *d
     if (index < 0)
         return;
     const vk_part *part = &exec->parts[index];
-    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_lost, vk_nowhere, "the device was lost while kernels %d to %d of %d ran", part->first,
-                                     part->last - 1, exec->program->kernel_count);
+    anl_diagnostic *d =
+        anl_diagnose(diagnostics, ANL_A_device_lost, vk_nowhere, "the device was lost while kernels %d to %d of %d ran",
+                     part->first, part->last - 1, exec->program->kernel_count);
     for (int k = part->first; k < part->last && k < part->first + 40; k++)
         anl_diagnostic_note(diagnostics, d, "kernel %d: %s", k, exec->program->kernels[k].name);
 }

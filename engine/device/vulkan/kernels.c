@@ -25,8 +25,11 @@ int vk_pass_local(const vk_device *device, int64_t invocations)
 /* The head of main: id = the invocation's number, below `count`. */
 static void write_head(vk_writer *w, int local, int64_t count)
 {
-    anl_text_add(&w->body, "uint group = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
-    anl_text_printf(&w->body, "uint id = group * %du + gl_LocalInvocationID.x;\nif (id >= uint(%s))\n    return;\n", local, vk_param(w, count));
+    anl_text_add(
+        &w->body,
+        "uint group = gl_WorkGroupID.x + gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);\n");
+    anl_text_printf(&w->body, "uint id = group * %du + gl_LocalInvocationID.x;\nif (id >= uint(%s))\n    return;\n", local,
+                    vk_param(w, count));
     w->pass->groups = (count + local - 1) / local;
 }
 
@@ -100,7 +103,10 @@ static int components(const anl_accumulator *a, component out[3])
     return 0;
 }
 
-static const char *component_type(const component *c, bool vec) { return c->is_int ? (vec ? "ivec4" : "int") : (vec ? "vec4" : "float"); }
+static const char *component_type(const component *c, bool vec)
+{
+    return c->is_int ? (vec ? "ivec4" : "int") : (vec ? "vec4" : "float");
+}
 
 /* An accumulator as the reduction sees it: ARGMAX compares values of the body's type though its result is an index. */
 static anl_accumulator working(const anl_kernel *kernel, const anl_accumulator *a)
@@ -125,13 +131,21 @@ static void write_join(vk_writer *w, anl_text *out, const anl_accumulator *a, in
 {
     (void)w;
     switch (a->combine) {
-    case ANL_SUM: anl_text_printf(out, "%s%d_0 += %s%d_0;\n", left, j, right, j); break;
-    case ANL_MAX: anl_text_printf(out, "r_max(%s%d_0, %s%d_0);\n", left, j, right, j); break;
-    case ANL_ARGMAX: anl_text_printf(out, "r_argmax(%s%d_0, %s%d_1, %s%d_0, %s%d_1);\n", left, j, left, j, right, j, right, j); break;
-    case ANL_LOGSUMEXP: anl_text_printf(out, "r_logsumexp(%s%d_0, %s%d_1, %s%d_0, %s%d_1);\n", left, j, left, j, right, j, right, j); break;
+    case ANL_SUM:
+        anl_text_printf(out, "%s%d_0 += %s%d_0;\n", left, j, right, j);
+        break;
+    case ANL_MAX:
+        anl_text_printf(out, "r_max(%s%d_0, %s%d_0);\n", left, j, right, j);
+        break;
+    case ANL_ARGMAX:
+        anl_text_printf(out, "r_argmax(%s%d_0, %s%d_1, %s%d_0, %s%d_1);\n", left, j, left, j, right, j, right, j);
+        break;
+    case ANL_LOGSUMEXP:
+        anl_text_printf(out, "r_logsumexp(%s%d_0, %s%d_1, %s%d_0, %s%d_1);\n", left, j, left, j, right, j, right, j);
+        break;
     case ANL_MOMENTS:
-        anl_text_printf(out, "r_moments(%s%d_0, %s%d_1, %s%d_2, %s%d_0, %s%d_1, %s%d_2);\n", left, j, left, j, left, j, right, j, right, j,
-                        right, j);
+        anl_text_printf(out, "r_moments(%s%d_0, %s%d_1, %s%d_2, %s%d_0, %s%d_1, %s%d_2);\n", left, j, left, j, left, j, right, j,
+                        right, j, right, j);
         break;
     }
 }
@@ -146,15 +160,21 @@ static void write_results(vk_writer *w, anl_text *out, const anl_accumulator *ac
         const char *f = vec ? "vec4" : "float";
         switch (a.combine) {
         case ANL_SUM:
-        case ANL_MAX: anl_text_printf(out, "%s acc%d_0 = a%d_0;\n", component_type(&c[0], vec), j, j); break;
+        case ANL_MAX:
+            anl_text_printf(out, "%s acc%d_0 = a%d_0;\n", component_type(&c[0], vec), j, j);
+            break;
         case ANL_ARGMAX: /* nothing but NaN: no index won */
             if (vec)
                 anl_text_printf(out, "ivec4 acc%d_0 = mix(a%d_1, ivec4(0), equal(a%d_1, ivec4(2147483647)));\n", j, j, j);
             else
                 anl_text_printf(out, "int acc%d_0 = a%d_1 == 2147483647 ? 0 : a%d_1;\n", j, j, j);
             break;
-        case ANL_LOGSUMEXP: anl_text_printf(out, "%s acc%d_0 = a%d_0 + a_log(a%d_1);\n", f, j, j, j); break;
-        case ANL_MOMENTS: anl_text_printf(out, "%s acc%d_0 = a%d_0, acc%d_1 = a%d_1 / a%d_2;\n", f, j, j, j, j, j); break;
+        case ANL_LOGSUMEXP:
+            anl_text_printf(out, "%s acc%d_0 = a%d_0 + a_log(a%d_1);\n", f, j, j, j);
+            break;
+        case ANL_MOMENTS:
+            anl_text_printf(out, "%s acc%d_0 = a%d_0, acc%d_1 = a%d_1 / a%d_2;\n", f, j, j, j, j, j);
+            break;
         }
     }
 }
@@ -180,8 +200,9 @@ static const char *slot_text(vk_writer *w, int64_t base, int g, const char *spli
 }
 
 /* Passes that join `splits` partial results at scratch word (quad) `base` and evaluate the tail. */
-static void lower_joins(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, const anl_accumulator *list,
-                        int list_count, const vk_axis *kept, int kept_count, int64_t splits, int phase, bool vec, int64_t base, vk_lowering *out)
+static void lower_joins(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
+                        const anl_accumulator *list, int list_count, const vk_axis *kept, int kept_count, int64_t splits,
+                        int phase, bool vec, int64_t base, vk_lowering *out)
 {
     int width = vec ? 4 : 1;
     int64_t points = axes_size(kept, kept_count) / width;
@@ -221,8 +242,8 @@ static void lower_joins(vk_device *device, const anl_program *program, const anl
                 for (int i = 0; i < n; i++, g++) {
                     const char *slot = slot_text(&w, base, g, splits_text, stage ? "s" : "first", kept_text);
                     const char *word = anl_arena_printf(arena, "%s%d[%s]", vec ? "w" : "s", scratch, slot);
-                    anl_text_printf(&w.body, c[i].is_int ? "%s %s%d_%d = %s;\n" : "%s %s%d_%d = intBitsToFloat(%s);\n", component_type(&c[i], vec),
-                                    stage ? "b" : "a", j, i, word);
+                    anl_text_printf(&w.body, c[i].is_int ? "%s %s%d_%d = %s;\n" : "%s %s%d_%d = intBitsToFloat(%s);\n",
+                                    component_type(&c[i], vec), stage ? "b" : "a", j, i, word);
                 }
                 if (stage == 1)
                     write_join(&w, &w.body, &a, j, "a", "b");
@@ -244,8 +265,8 @@ static void lower_joins(vk_device *device, const anl_program *program, const anl
             component c[3];
             int n = components(&a, c);
             for (int i = 0; i < n; i++, g++)
-                anl_text_printf(&w.body, c[i].is_int ? "%s%d[%s] = a%d_%d;\n" : "%s%d[%s] = floatBitsToInt(a%d_%d);\n", vec ? "w" : "s", scratch,
-                                slot_text(&w, next, g, outputs_text, "part", kept_text), j, i);
+                anl_text_printf(&w.body, c[i].is_int ? "%s%d[%s] = a%d_%d;\n" : "%s%d[%s] = floatBitsToInt(a%d_%d);\n",
+                                vec ? "w" : "s", scratch, slot_text(&w, next, g, outputs_text, "part", kept_text), j, i);
         }
         vk_writer_end(&w, local);
         base = next;
@@ -256,8 +277,8 @@ static void lower_joins(vk_device *device, const anl_program *program, const anl
     }
 }
 
-void vk_lower_partials(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, const vk_axis *axes,
-                       int axis_count, int64_t splits, int phase, bool vec, int64_t base, vk_lowering *out)
+void vk_lower_partials(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
+                       const vk_axis *axes, int axis_count, int64_t splits, int phase, bool vec, int64_t base, vk_lowering *out)
 {
     anl_accumulator sum = {.combine = ANL_SUM, .dtype = ANL_F32, .instr = -1};
     lower_joins(device, program, kernel, arena, &sum, 1, axes, axis_count, splits, phase, vec, base, out);
@@ -275,7 +296,8 @@ static int64_t choose_splits(const vk_device *device, int64_t kept, int64_t redu
     return splits < 2 ? 1 : splits;
 }
 
-static void lower_reduce(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, vk_lowering *out)
+static void lower_reduce(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
+                         vk_lowering *out)
 {
     vk_axis axes[VK_MAX_AXES];
     int count = kernel_axes(kernel, axes), kept_count = kernel->kept_count;
@@ -323,7 +345,8 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
         component c[3];
         int n = components(&a, c);
         for (int i = 0; i < n; i++)
-            anl_text_printf(&w.body, "%s a%d_%d = %s(%s);\n", component_type(&c[i], vec), j, i, component_type(&c[i], vec), c[i].start);
+            anl_text_printf(&w.body, "%s a%d_%d = %s(%s);\n", component_type(&c[i], vec), j, i, component_type(&c[i], vec),
+                            c[i].start);
         if (a.combine == ANL_MOMENTS)
             anl_text_printf(&w.body, "%s shift%d = %s(0.0);\n", vec ? "vec4" : "float", j, vec ? "vec4" : "float");
     }
@@ -336,15 +359,24 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
         const char *value = vk_value(&w, a.instr, vec);
         const char *wide = vec ? "ivec4" : "int";
         switch (a.combine) {
-        case ANL_SUM: anl_text_printf(&w.body, "a%d_0 += %s;\n", j, value); break;
-        case ANL_MAX: anl_text_printf(&w.body, "r_max(a%d_0, %s);\n", j, value); break;
-        case ANL_ARGMAX:
-            anl_text_printf(&w.body, "r_argmax(a%d_0, a%d_1, %s, %s(r)%s);\n", j, j, value, wide, along_reduced ? " * 4 + ivec4(0, 1, 2, 3)" : "");
+        case ANL_SUM:
+            anl_text_printf(&w.body, "a%d_0 += %s;\n", j, value);
             break;
-        case ANL_LOGSUMEXP: anl_text_printf(&w.body, "r_logsumexp(a%d_0, a%d_1, %s, %s(1.0));\n", j, j, value, vec ? "vec4" : "float"); break;
+        case ANL_MAX:
+            anl_text_printf(&w.body, "r_max(a%d_0, %s);\n", j, value);
+            break;
+        case ANL_ARGMAX:
+            anl_text_printf(&w.body, "r_argmax(a%d_0, a%d_1, %s, %s(r)%s);\n", j, j, value, wide,
+                            along_reduced ? " * 4 + ivec4(0, 1, 2, 3)" : "");
+            break;
+        case ANL_LOGSUMEXP:
+            anl_text_printf(&w.body, "r_logsumexp(a%d_0, a%d_1, %s, %s(1.0));\n", j, j, value, vec ? "vec4" : "float");
+            break;
         case ANL_MOMENTS: /* sums shifted by the first element */
-            anl_text_printf(&w.body, "if (r == part)\n    shift%d = %s;\n%s d%d = %s - shift%d;\na%d_0 += d%d;\na%d_1 += d%d * d%d;\na%d_2 += 1.0;\n", j,
-                            value, vec ? "vec4" : "float", j, value, j, j, j, j, j, j, j);
+            anl_text_printf(
+                &w.body,
+                "if (r == part)\n    shift%d = %s;\n%s d%d = %s - shift%d;\na%d_0 += d%d;\na%d_1 += d%d * d%d;\na%d_2 += 1.0;\n",
+                j, value, vec ? "vec4" : "float", j, value, j, j, j, j, j, j, j);
             break;
         }
     }
@@ -352,8 +384,7 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
     for (int j = 0; j < kernel->accumulator_count; j++) {
         anl_accumulator a = working(kernel, &kernel->accumulators[j]);
         if (a.combine == ANL_MOMENTS)
-            anl_text_printf(&w.body,
-                            "%s e%d = a%d_0 / a%d_2;\na%d_1 = max(a%d_1 - e%d * a%d_0, 0.0);\na%d_0 = shift%d + e%d;\n",
+            anl_text_printf(&w.body, "%s e%d = a%d_0 / a%d_2;\na%d_1 = max(a%d_1 - e%d * a%d_0, 0.0);\na%d_0 = shift%d + e%d;\n",
                             vec ? "vec4" : "float", j, j, j, j, j, j, j, j, j, j);
         if (!along_reduced)
             continue;
@@ -364,7 +395,8 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
             if (lane == 1)
                 anl_text_add(&w.body, "{\n");
             for (int i = 0; i < n; i++)
-                anl_text_printf(&w.body, "%s%s%d_%d = a%d_%d.%c;\n", lane < 2 ? (c[i].is_int ? "int " : "float ") : "", name, j, i, j, i, "xyzw"[lane]);
+                anl_text_printf(&w.body, "%s%s%d_%d = a%d_%d.%c;\n", lane < 2 ? (c[i].is_int ? "int " : "float ") : "", name, j,
+                                i, j, i, "xyzw"[lane]);
             if (lane > 0)
                 write_join(&w, &w.body, &a, j, "c", "b");
         }
@@ -391,8 +423,8 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
             component c[3];
             int n = components(&a, c);
             for (int i = 0; i < n; i++, g++)
-                anl_text_printf(&w.body, c[i].is_int ? "%s%d[%s] = a%d_%d;\n" : "%s%d[%s] = floatBitsToInt(a%d_%d);\n", along_kept ? "w" : "s",
-                                scratch, slot_text(&w, 0, g, splits_text, "part", points_text), j, i);
+                anl_text_printf(&w.body, c[i].is_int ? "%s%d[%s] = a%d_%d;\n" : "%s%d[%s] = floatBitsToInt(a%d_%d);\n",
+                                along_kept ? "w" : "s", scratch, slot_text(&w, 0, g, splits_text, "part", points_text), j, i);
         }
         out->scratch_bytes = g * splits * points * (along_kept ? 16 : 4);
     }
@@ -400,7 +432,8 @@ static void lower_reduce(vk_device *device, const anl_program *program, const an
         anl_text_add(&w.body, "}\n");
     vk_writer_end(&w, local);
     if (splits > 1)
-        lower_joins(device, program, kernel, arena, kernel->accumulators, kernel->accumulator_count, axes, kept_count, splits, 1, along_kept, 0, out);
+        lower_joins(device, program, kernel, arena, kernel->accumulators, kernel->accumulator_count, axes, kept_count, splits, 1,
+                    along_kept, 0, out);
 }
 
 anl_status vk_lower_kernel(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
@@ -414,8 +447,10 @@ anl_status vk_lower_kernel(vk_device *device, const anl_program *program, const 
     for (int d = 0; d < kernel->kept_count; d++)
         kept *= kernel->dims[d];
     /* Index arithmetic is 32-bit. */
-    if ((kernel->kind == ANL_KERNEL_REDUCE ? (kept > points / kept ? kept : points / kept) : points) >= 2147483648.0 || kept >= 2147483648.0) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "kernel `%s` has %.0f points, more than the 2147483647 that one kernel can number",
+    if ((kernel->kind == ANL_KERNEL_REDUCE ? (kept > points / kept ? kept : points / kept) : points) >= 2147483648.0 ||
+        kept >= 2147483648.0) {
+        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere,
+                     "kernel `%s` has %.0f points, more than the 2147483647 that one kernel can number",
                      kernel->name ? kernel->name : "?", points);
         return ANL_ERROR_LIMIT;
     }

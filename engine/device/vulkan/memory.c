@@ -11,20 +11,34 @@ const anl_span vk_nowhere = {0};
 const char *vk_result_name(VkResult result)
 {
     switch (result) {
-    case VK_ERROR_OUT_OF_HOST_MEMORY: return "out of host memory";
-    case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "out of device memory";
-    case VK_ERROR_INITIALIZATION_FAILED: return "initialization failed";
-    case VK_ERROR_DEVICE_LOST: return "device lost";
-    case VK_ERROR_MEMORY_MAP_FAILED: return "memory map failed";
-    case VK_ERROR_LAYER_NOT_PRESENT: return "layer not present";
-    case VK_ERROR_EXTENSION_NOT_PRESENT: return "extension not present";
-    case VK_ERROR_FEATURE_NOT_PRESENT: return "feature not present";
-    case VK_ERROR_INCOMPATIBLE_DRIVER: return "incompatible driver";
-    case VK_ERROR_TOO_MANY_OBJECTS: return "too many objects";
-    case VK_ERROR_FRAGMENTED_POOL: return "fragmented pool";
-    case VK_ERROR_OUT_OF_POOL_MEMORY: return "out of pool memory";
-    case VK_TIMEOUT: return "timeout";
-    default: return "unknown error";
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+        return "out of host memory";
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+        return "out of device memory";
+    case VK_ERROR_INITIALIZATION_FAILED:
+        return "initialization failed";
+    case VK_ERROR_DEVICE_LOST:
+        return "device lost";
+    case VK_ERROR_MEMORY_MAP_FAILED:
+        return "memory map failed";
+    case VK_ERROR_LAYER_NOT_PRESENT:
+        return "layer not present";
+    case VK_ERROR_EXTENSION_NOT_PRESENT:
+        return "extension not present";
+    case VK_ERROR_FEATURE_NOT_PRESENT:
+        return "feature not present";
+    case VK_ERROR_INCOMPATIBLE_DRIVER:
+        return "incompatible driver";
+    case VK_ERROR_TOO_MANY_OBJECTS:
+        return "too many objects";
+    case VK_ERROR_FRAGMENTED_POOL:
+        return "fragmented pool";
+    case VK_ERROR_OUT_OF_POOL_MEMORY:
+        return "out of pool memory";
+    case VK_TIMEOUT:
+        return "timeout";
+    default:
+        return "unknown error";
     }
 }
 
@@ -77,31 +91,34 @@ void vk_space_free(vk_device *device, vk_space *space)
 
 static anl_status new_chunk(vk_device *device, vk_chunk *chunk, bool host, const char *what, anl_diagnostics *diagnostics)
 {
-    VkResult r = vkCreateBuffer(device->device,
-                                &(VkBufferCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-                                                      .size = (VkDeviceSize)chunk->bytes,
-                                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT |
-                                                               VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                                               VK_BUFFER_USAGE_TRANSFER_DST_BIT},
-                                NULL, &chunk->buffer);
+    VkResult r =
+        vkCreateBuffer(device->device,
+                       &(VkBufferCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                             .size = (VkDeviceSize)chunk->bytes,
+                                             .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT |
+                                                      VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
+                                                      VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT},
+                       NULL, &chunk->buffer);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkCreateBuffer", diagnostics);
     VkMemoryRequirements needs;
     vkGetBufferMemoryRequirements(device->device, chunk->buffer, &needs);
     uint32_t type = host ? device->staging_type : device->memory_type;
     r = needs.memoryTypeBits >> type & 1
-            ? vkAllocateMemory(
-                  device->device,
-                  &(VkMemoryAllocateInfo){.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = needs.size, .memoryTypeIndex = type},
-                  NULL, &chunk->memory)
+            ? vkAllocateMemory(device->device,
+                               &(VkMemoryAllocateInfo){.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                                       .allocationSize = needs.size,
+                                                       .memoryTypeIndex = type},
+                               NULL, &chunk->memory)
             : VK_ERROR_FEATURE_NOT_PRESENT;
     if (r != VK_SUCCESS) {
         vkDestroyBuffer(device->device, chunk->buffer, NULL);
         if (r != VK_ERROR_OUT_OF_DEVICE_MEMORY && r != VK_ERROR_OUT_OF_HOST_MEMORY)
             return vk_failed(device, r, "vkAllocateMemory", diagnostics);
         uint32_t heap = device->memory_properties.memoryTypes[type].heapIndex;
-        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s needs %.1f MiB and the device could not give them", what,
-                                         (double)chunk->bytes / 1048576.0);
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s needs %.1f MiB and the device could not give them",
+                         what, (double)chunk->bytes / 1048576.0);
         anl_diagnostic_note(diagnostics, d, "the heap has %.1f MiB in all; a smaller batch or smaller images need less",
                             (double)device->memory_properties.memoryHeaps[heap].size / 1048576.0);
         return ANL_ERROR_MEMORY;
@@ -134,9 +151,10 @@ anl_status vk_space_new(vk_device *device, int64_t bytes, const int64_t *cuts, i
                 if (cuts[i] > start)
                     cut = cuts[i];
             if (cuts && cut == start) {
-                anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere,
-                             "%s needs one piece of more than %.1f MiB, the most that the device gives at once; use a smaller batch", what,
-                             (double)device->max_allocation / 1048576.0);
+                anl_diagnose(
+                    diagnostics, ANL_A_device_memory, vk_nowhere,
+                    "%s needs one piece of more than %.1f MiB, the most that the device gives at once; use a smaller batch", what,
+                    (double)device->max_allocation / 1048576.0);
                 status = ANL_ERROR_MEMORY;
                 break;
             }
@@ -182,18 +200,20 @@ const vk_chunk *vk_space_find(const vk_space *space, int64_t offset, int64_t cou
 /* ---- work that is waited for ---- */
 anl_status vk_wait(vk_device *device, uint64_t value, anl_diagnostics *diagnostics)
 {
-    VkResult r = vkWaitSemaphores(
-        device->device,
-        &(VkSemaphoreWaitInfo){
-            .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, .semaphoreCount = 1, .pSemaphores = &device->timeline, .pValues = &value},
-        UINT64_MAX);
+    VkResult r = vkWaitSemaphores(device->device,
+                                  &(VkSemaphoreWaitInfo){.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                                         .semaphoreCount = 1,
+                                                         .pSemaphores = &device->timeline,
+                                                         .pValues = &value},
+                                  UINT64_MAX);
     return r == VK_SUCCESS ? ANL_OK : vk_failed(device, r, "vkWaitSemaphores", diagnostics);
 }
 
 anl_status vk_immediate_begin(vk_device *device, anl_diagnostics *diagnostics)
 {
-    VkResult r = vkBeginCommandBuffer(device->immediate, &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                                                                     .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT});
+    VkResult r = vkBeginCommandBuffer(device->immediate,
+                                      &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                                                  .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT});
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkBeginCommandBuffer", diagnostics);
     vkCmdPipelineBarrier(device->immediate, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1,
@@ -206,17 +226,18 @@ anl_status vk_immediate_begin(vk_device *device, anl_diagnostics *diagnostics)
 
 anl_status vk_immediate_end(vk_device *device, anl_diagnostics *diagnostics)
 {
-    vkCmdPipelineBarrier(
-        device->immediate, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-        &(VkMemoryBarrier){
-            .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT, .dstAccessMask = VK_ACCESS_HOST_READ_BIT},
-        0, NULL, 0, NULL);
+    vkCmdPipelineBarrier(device->immediate, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                         &(VkMemoryBarrier){.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                            .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                                            .dstAccessMask = VK_ACCESS_HOST_READ_BIT},
+                         0, NULL, 0, NULL);
     VkResult r = vkEndCommandBuffer(device->immediate);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkEndCommandBuffer", diagnostics);
     uint64_t value = ++device->timeline_value;
-    VkTimelineSemaphoreSubmitInfo timeline = {
-        .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO, .signalSemaphoreValueCount = 1, .pSignalSemaphoreValues = &value};
+    VkTimelineSemaphoreSubmitInfo timeline = {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+                                              .signalSemaphoreValueCount = 1,
+                                              .pSignalSemaphoreValues = &value};
     r = vkQueueSubmit(device->queue, 1,
                       &(VkSubmitInfo){.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                                       .pNext = &timeline,
@@ -237,8 +258,8 @@ static anl_status move(vk_device *device, vk_space *space, int64_t offset, const
                        anl_diagnostics *diagnostics)
 {
     if (offset < 0 || count < 0 || offset + count > space->bytes) {
-        anl_diagnose(diagnostics, ANL_A_device_call, vk_nowhere, "bytes %lld to %lld are outside of a space of %lld", (long long)offset,
-                     (long long)(offset + count), (long long)space->bytes);
+        anl_diagnose(diagnostics, ANL_A_device_call, vk_nowhere, "bytes %lld to %lld are outside of a space of %lld",
+                     (long long)offset, (long long)(offset + count), (long long)space->bytes);
         return ANL_ERROR_ARGUMENT;
     }
     while (count > 0) {
@@ -263,8 +284,10 @@ static anl_status move(vk_device *device, vk_space *space, int64_t offset, const
             anl_status status = vk_immediate_begin(device, diagnostics);
             if (status != ANL_OK)
                 return status;
-            VkBufferCopy copy = {.srcOffset = in ? 0 : (VkDeviceSize)at, .dstOffset = in ? (VkDeviceSize)at : 0, .size = (VkDeviceSize)n};
-            vkCmdCopyBuffer(device->immediate, in ? staging->buffer : chunk->buffer, in ? chunk->buffer : staging->buffer, 1, &copy);
+            VkBufferCopy copy = {
+                .srcOffset = in ? 0 : (VkDeviceSize)at, .dstOffset = in ? (VkDeviceSize)at : 0, .size = (VkDeviceSize)n};
+            vkCmdCopyBuffer(device->immediate, in ? staging->buffer : chunk->buffer, in ? chunk->buffer : staging->buffer, 1,
+                            &copy);
             status = vk_immediate_end(device, diagnostics);
             if (status != ANL_OK)
                 return status;
@@ -279,12 +302,14 @@ static anl_status move(vk_device *device, vk_space *space, int64_t offset, const
     return ANL_OK;
 }
 
-anl_status vk_space_write(vk_device *device, vk_space *space, int64_t offset, const void *bytes, int64_t count, anl_diagnostics *diagnostics)
+anl_status vk_space_write(vk_device *device, vk_space *space, int64_t offset, const void *bytes, int64_t count,
+                          anl_diagnostics *diagnostics)
 {
     return move(device, space, offset, bytes, NULL, count, diagnostics);
 }
 
-anl_status vk_space_read(vk_device *device, vk_space *space, int64_t offset, void *bytes, int64_t count, anl_diagnostics *diagnostics)
+anl_status vk_space_read(vk_device *device, vk_space *space, int64_t offset, void *bytes, int64_t count,
+                         anl_diagnostics *diagnostics)
 {
     return move(device, space, offset, NULL, bytes, count, diagnostics);
 }

@@ -6,7 +6,8 @@
 
 #include "device/vulkan/vk.h"
 
-static VKAPI_ATTR VkBool32 VKAPI_CALL take_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT type,
+static VKAPI_ATTR VkBool32 VKAPI_CALL take_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                                   VkDebugUtilsMessageTypeFlagsEXT type,
                                                    const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
 {
     (void)severity;
@@ -33,15 +34,18 @@ static bool has_extension(const char *layer, const char *name)
 
 static const char validation_layer[] = "VK_LAYER_KHRONOS_validation";
 
-/* An instance of Vulkan 1.2 (1.3 where known, so that its devices may be used). VK_NULL_HANDLE in *out and ANL_OK: there is no Vulkan here. */
+/* An instance of Vulkan 1.2 (1.3 where known, so that its devices may be used). VK_NULL_HANDLE in *out and ANL_OK: there is no
+ * Vulkan here. */
 static anl_status new_instance(bool validation, vk_device *device, anl_diagnostics *diagnostics, VkInstance *out)
 {
     *out = VK_NULL_HANDLE;
     uint32_t version = VK_API_VERSION_1_0;
     if (vkEnumerateInstanceVersion(&version) != VK_SUCCESS || version < VK_API_VERSION_1_2)
         return ANL_OK;
-    if (validation && !(has_extension(validation_layer, "VK_EXT_validation_features") && has_extension(NULL, "VK_EXT_debug_utils"))) {
-        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere, "the Vulkan validation layers are not installed");
+    if (validation &&
+        !(has_extension(validation_layer, "VK_EXT_validation_features") && has_extension(NULL, "VK_EXT_debug_utils"))) {
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere, "the Vulkan validation layers are not installed");
         anl_diagnostic_note(diagnostics, d, "Debian and Ubuntu have them in the package vulkan-validationlayers");
         return ANL_ERROR_DEVICE;
     }
@@ -58,7 +62,8 @@ static anl_status new_instance(bool validation, vk_device *device, anl_diagnosti
                                         .enabledValidationFeatureCount = 1,
                                         .pEnabledValidationFeatures = &sync};
     const char *layers[] = {validation_layer}, *extensions[] = {"VK_EXT_debug_utils"};
-    VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "anlage", .apiVersion = VK_API_VERSION_1_2};
+    VkApplicationInfo application = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "anlage", .apiVersion = VK_API_VERSION_1_2};
     VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
     if (validation) {
         info.pNext = &features;
@@ -118,15 +123,18 @@ static void look(VkPhysicalDevice physical, abilities *out)
         return;
     }
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
-    VkPhysicalDeviceMaintenance3Properties maintenance = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, .pNext = &subgroup};
-    out->driver = (VkPhysicalDeviceDriverProperties){.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &maintenance};
+    VkPhysicalDeviceMaintenance3Properties maintenance = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
+                                                          .pNext = &subgroup};
+    out->driver =
+        (VkPhysicalDeviceDriverProperties){.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &maintenance};
     VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &out->driver};
     vkGetPhysicalDeviceProperties2(physical, &all);
     out->driver.pNext = NULL;
-    out->max_allocation = maintenance.maxMemoryAllocationSize > INT64_MAX ? INT64_MAX : (int64_t)maintenance.maxMemoryAllocationSize;
+    out->max_allocation =
+        maintenance.maxMemoryAllocationSize > INT64_MAX ? INT64_MAX : (int64_t)maintenance.maxMemoryAllocationSize;
     uint32_t size = subgroup.subgroupSize;
-    if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && size >= 4 &&
-        size <= 64 && (size & (size - 1)) == 0)
+    if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+        (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && size >= 4 && size <= 64 && (size & (size - 1)) == 0)
         out->subgroup = (int)size;
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &timeline};
@@ -144,8 +152,8 @@ static void look(VkPhysicalDevice physical, abilities *out)
                                 coherent = VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     out->unified = find_memory(&out->memory, local | visible | coherent | cached, &out->memory_type);
     bool memory = out->unified || find_memory(&out->memory, local, &out->memory_type);
-    bool staging =
-        find_memory(&out->memory, visible | coherent | cached, &out->staging_type) || find_memory(&out->memory, visible | coherent, &out->staging_type);
+    bool staging = find_memory(&out->memory, visible | coherent | cached, &out->staging_type) ||
+                   find_memory(&out->memory, visible | coherent, &out->staging_type);
     if (!timeline.timelineSemaphore)
         out->unusable = "its driver lacks timeline semaphores";
     else if (out->family == UINT32_MAX)
@@ -164,7 +172,8 @@ static void describe(anl_arena *arena, const abilities *a, int index, const anl_
     memset(info, 0, sizeof *info);
     info->selector = anl_arena_printf(arena, "vulkan:%d", index);
     info->name = anl_arena_text(arena, a->properties.deviceName);
-    info->driver = anl_arena_printf(arena, "%s%s%s", a->driver.driverName, a->driver.driverInfo[0] ? " " : "", a->driver.driverInfo);
+    info->driver =
+        anl_arena_printf(arena, "%s%s%s", a->driver.driverName, a->driver.driverInfo[0] ? " " : "", a->driver.driverInfo);
     info->api = anl_arena_printf(arena, "Vulkan %u.%u.%u", VK_API_VERSION_MAJOR(a->properties.apiVersion),
                                  VK_API_VERSION_MINOR(a->properties.apiVersion), VK_API_VERSION_PATCH(a->properties.apiVersion));
     info->is_cpu = a->properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
@@ -173,7 +182,8 @@ static void describe(anl_arena *arena, const abilities *a, int index, const anl_
     anl_device_limits *l = &info->limits;
     l->storage_range = lowered(limits->maxStorageBufferRange, clamp->storage_range);
     for (uint32_t i = 0; i < a->memory.memoryHeapCount; i++)
-        if (a->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && (int64_t)a->memory.memoryHeaps[i].size > l->memory)
+        if (a->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT &&
+            (int64_t)a->memory.memoryHeaps[i].size > l->memory)
             l->memory = (int64_t)a->memory.memoryHeaps[i].size;
     l->memory = lowered(l->memory, clamp->memory);
     l->alignment = (int64_t)limits->minStorageBufferOffsetAlignment;
@@ -208,7 +218,8 @@ static anl_status physical_devices(VkInstance instance, VkPhysicalDevice **list,
     return ANL_OK;
 }
 
-anl_status anl_vulkan_list(anl_arena *arena, const anl_device_options *options, anl_device_info **list, int *count, anl_diagnostics *diagnostics)
+anl_status anl_vulkan_list(anl_arena *arena, const anl_device_options *options, anl_device_info **list, int *count,
+                           anl_diagnostics *diagnostics)
 {
     static const anl_device_options none = {0};
     *list = NULL;
@@ -268,8 +279,10 @@ static void close_device(anl_device *base)
 static anl_status start(vk_device *device, const abilities *a, const anl_device_options *options, anl_diagnostics *diagnostics)
 {
     float priority = 1;
-    VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = a->family, .queueCount = 1, .pQueuePriorities = &priority};
+    VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                     .queueFamilyIndex = a->family,
+                                     .queueCount = 1,
+                                     .pQueuePriorities = &priority};
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES,
                                                           .timelineSemaphore = VK_TRUE};
     VkResult r = vkCreateDevice(device->physical,
@@ -295,9 +308,11 @@ static anl_status start(vk_device *device, const abilities *a, const anl_device_
                                                                     .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                                                     .commandBufferCount = 1},
                                      &device->immediate);
-    VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                      .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
     if (r == VK_SUCCESS)
-        r = vkCreateSemaphore(device->device, &(VkSemaphoreCreateInfo){.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type}, NULL,
+        r = vkCreateSemaphore(device->device,
+                              &(VkSemaphoreCreateInfo){.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type}, NULL,
                               &device->timeline);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "making the device's queue", diagnostics);
@@ -339,18 +354,21 @@ anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_dia
                 index = (int)i;
         }
         if (index < 0 || index >= (int)found) {
-            anl_diagnostic *d = index < 0 ? anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere, "there is no usable Vulkan device here")
-                                          : anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere,
-                                                         "there is no device `vulkan:%d`; %u are known", index, found);
-            anl_diagnostic_note(diagnostics, d, "`anlage devices` lists them; a driver for machines without a GPU is in the package mesa-vulkan-drivers");
+            anl_diagnostic *d =
+                index < 0 ? anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere, "there is no usable Vulkan device here")
+                          : anl_diagnose(diagnostics, ANL_A_device_missing, vk_nowhere,
+                                         "there is no device `vulkan:%d`; %u are known", index, found);
+            anl_diagnostic_note(
+                diagnostics, d,
+                "`anlage devices` lists them; a driver for machines without a GPU is in the package mesa-vulkan-drivers");
             status = ANL_ERROR_DEVICE;
         }
     }
     if (status == ANL_OK) {
         look(physical[index], &a);
         if (a.unusable) {
-            anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "device `vulkan:%d` (%s) cannot be used: %s", index, a.properties.deviceName,
-                         a.unusable);
+            anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "device `vulkan:%d` (%s) cannot be used: %s", index,
+                         a.properties.deviceName, a.unusable);
             status = ANL_ERROR_DEVICE;
         }
     }

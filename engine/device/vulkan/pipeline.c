@@ -1,6 +1,7 @@
 /* From GLSL text to pipelines, with two caches on disk.
  * In: a pass's text and bindings. Out: its pipeline and layouts, from the device's table where an equal text was seen before.
- * Cache files: SPIR-V by hash of text and glslang's version; the driver's pipeline cache by device and driver. A bad file is a warning and made anew. */
+ * Cache files: SPIR-V by hash of text and glslang's version; the driver's pipeline cache by device and driver. A bad file is a
+ * warning and made anew. */
 #include <errno.h>
 #include <glslang/Include/glslang_c_interface.h>
 #include <glslang/Public/resource_limits_c.h>
@@ -53,7 +54,8 @@ static void write_cached(const char *path, const void *bytes, size_t length, anl
     memcpy(all + 8, &sum, 8);
     memcpy(all + 16, bytes, length);
     if (anl_file_write_atomic(path, all, length + 16) != ANL_OK)
-        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = path}, "cache file cannot be written: %s", strerror(errno));
+        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = path}, "cache file cannot be written: %s",
+                     strerror(errno));
     free(all);
 }
 
@@ -99,7 +101,8 @@ static uint32_t *compile(const char *source, size_t *words, anl_text *log)
     return spirv;
 }
 
-static anl_status get_spirv(vk_device *device, const char *source, const char *name, uint32_t **spirv, size_t *words, anl_diagnostics *diagnostics)
+static anl_status get_spirv(vk_device *device, const char *source, const char *name, uint32_t **spirv, size_t *words,
+                            anl_diagnostics *diagnostics)
 {
     char *path = NULL;
     if (device->cache_folder) {
@@ -131,7 +134,8 @@ static anl_status get_spirv(vk_device *device, const char *source, const char *n
     anl_text log = {0};
     *spirv = compile(source, words, &log);
     if (!*spirv) {
-        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shader_build, vk_nowhere, "kernel `%s`: the shader compiler refused the generated text", name);
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shader_build, vk_nowhere,
+                                         "kernel `%s`: the shader compiler refused the generated text", name);
         anl_diagnostic_note(diagnostics, d, "%s", log.data ? log.data : "no reason given");
         anl_text_free(&log);
         free(path);
@@ -171,11 +175,12 @@ static anl_status get_layout(vk_device *device, vk_pass *pass, anl_diagnostics *
         }
     vk_layout layout;
     strcpy(layout.signature, signature);
-    VkResult r = vkCreateDescriptorSetLayout(device->device,
-                                             &(VkDescriptorSetLayoutCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-                                                                                .bindingCount = (uint32_t)pass->binding_count,
-                                                                                .pBindings = bindings},
-                                             NULL, &layout.set_layout);
+    VkResult r = vkCreateDescriptorSetLayout(
+        device->device,
+        &(VkDescriptorSetLayoutCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                           .bindingCount = (uint32_t)pass->binding_count,
+                                           .pBindings = bindings},
+        NULL, &layout.set_layout);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkCreateDescriptorSetLayout", diagnostics);
     r = vkCreatePipelineLayout(device->device,
@@ -215,19 +220,21 @@ anl_status vk_pipeline_get(vk_device *device, vk_pass *pass, const char *name, a
     VkShaderModule module;
     VkResult r = vkCreateShaderModule(
         device->device,
-        &(VkShaderModuleCreateInfo){.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = words * 4, .pCode = spirv}, NULL, &module);
+        &(VkShaderModuleCreateInfo){.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = words * 4, .pCode = spirv},
+        NULL, &module);
     free(spirv);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkCreateShaderModule", diagnostics);
     VkPipeline pipeline;
-    r = vkCreateComputePipelines(device->device, device->cache, 1,
-                                 &(VkComputePipelineCreateInfo){.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-                                                                .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                                                                          .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                                          .module = module,
-                                                                          .pName = "main"},
-                                                                .layout = pass->layout},
-                                 NULL, &pipeline);
+    r = vkCreateComputePipelines(
+        device->device, device->cache, 1,
+        &(VkComputePipelineCreateInfo){.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                 .module = module,
+                                                 .pName = "main"},
+                                       .layout = pass->layout},
+        NULL, &pipeline);
     vkDestroyShaderModule(device->device, module, NULL);
     if (r != VK_SUCCESS)
         return vk_failed(device, r, "vkCreateComputePipelines", diagnostics);
@@ -250,8 +257,8 @@ anl_status vk_pipelines_open(vk_device *device, const char *folder, anl_diagnost
             device->cache_folder = anl_arena_printf(device->arena, "%s/.cache/anlage", home);
     }
     if (device->cache_folder && anl_folder_make(device->cache_folder) != ANL_OK) {
-        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = device->cache_folder}, "the cache folder cannot be made: %s; going on without",
-                     strerror(errno));
+        anl_diagnose(diagnostics, ANL_A_device_cache, (anl_span){.file = device->cache_folder},
+                     "the cache folder cannot be made: %s; going on without", strerror(errno));
         device->cache_folder = NULL;
     }
     uint8_t *bytes = NULL;
@@ -270,8 +277,8 @@ anl_status vk_pipelines_open(vk_device *device, const char *folder, anl_diagnost
             bool ours = length >= sizeof header;
             if (ours) {
                 memcpy(&header, bytes, sizeof header);
-                ours = header.headerVersion == VK_PIPELINE_CACHE_HEADER_VERSION_ONE && header.vendorID == device->properties.vendorID &&
-                       header.deviceID == device->properties.deviceID &&
+                ours = header.headerVersion == VK_PIPELINE_CACHE_HEADER_VERSION_ONE &&
+                       header.vendorID == device->properties.vendorID && header.deviceID == device->properties.deviceID &&
                        memcmp(header.pipelineCacheUUID, device->properties.pipelineCacheUUID, VK_UUID_SIZE) == 0;
             }
             if (!ours)

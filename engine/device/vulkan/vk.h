@@ -34,8 +34,8 @@ typedef struct vk_pass {
     int param_count;
     vk_binding bindings[VK_MAX_BINDINGS];
     int binding_count;
-    int64_t groups;  /* workgroups, folded into x, y, z when recorded */
-    int phase;       /* passes of one phase may run together; a barrier lies between phases */
+    int64_t groups;      /* workgroups, folded into x, y, z when recorded */
+    int phase;           /* passes of one phase may run together; a barrier lies between phases */
     VkPipeline pipeline; /* borrowed from the device's table */
     VkPipelineLayout layout;
     VkDescriptorSetLayout set_layout;
@@ -172,14 +172,17 @@ anl_status vk_check_lost(vk_device *device, anl_diagnostics *diagnostics);
 extern const anl_span vk_nowhere;
 
 /* ---- memory (memory.c) ---- */
-/* One allocation, or several where max_allocation or a cut (sorted byte offsets that no tensor straddles) says so. Zeroed. what: for messages. */
+/* One allocation, or several where max_allocation or a cut (sorted byte offsets that no tensor straddles) says so. Zeroed. what:
+ * for messages. */
 anl_status vk_space_new(vk_device *device, int64_t bytes, const int64_t *cuts, int cut_count, bool host, const char *what,
                         anl_diagnostics *diagnostics, vk_space *out);
 void vk_space_free(vk_device *device, vk_space *space);
 /* The chunk that holds bytes [offset, offset + count) entirely, or NULL. */
 const vk_chunk *vk_space_find(const vk_space *space, int64_t offset, int64_t count);
-anl_status vk_space_write(vk_device *device, vk_space *space, int64_t offset, const void *bytes, int64_t count, anl_diagnostics *diagnostics);
-anl_status vk_space_read(vk_device *device, vk_space *space, int64_t offset, void *bytes, int64_t count, anl_diagnostics *diagnostics);
+anl_status vk_space_write(vk_device *device, vk_space *space, int64_t offset, const void *bytes, int64_t count,
+                          anl_diagnostics *diagnostics);
+anl_status vk_space_read(vk_device *device, vk_space *space, int64_t offset, void *bytes, int64_t count,
+                         anl_diagnostics *diagnostics);
 /* A command buffer that is recorded, submitted and waited for at once. */
 anl_status vk_immediate_begin(vk_device *device, anl_diagnostics *diagnostics);
 anl_status vk_immediate_end(vk_device *device, anl_diagnostics *diagnostics);
@@ -199,7 +202,8 @@ anl_status vk_lower_kernel(vk_device *device, const anl_program *program, const 
 /* ---- choices of lowerings by measurement (choose.c) ---- */
 anl_status vk_choices_load(vk_device *device, anl_diagnostics *diagnostics);
 anl_status vk_choices_save(vk_device *device, anl_diagnostics *diagnostics);
-/* The lowering of products where the shuffle variant is legal too. a_lies: 'k', 'm' or 'x' (neither), b_lies: 'n' or 'k': where aligned fours run. */
+/* The lowering of products where the shuffle variant is legal too. a_lies: 'k', 'm' or 'x' (neither), b_lies: 'n' or 'k': where
+ * aligned fours run. */
 vk_variant vk_choose(vk_device *device, char a_lies, char b_lies);
 
 /* ---- opening (open.c) and running (exec.c) ---- */

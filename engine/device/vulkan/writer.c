@@ -9,7 +9,8 @@
 
 #include "shaders.h"
 
-void vk_writer_begin(vk_writer *w, vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, vk_pass *pass)
+void vk_writer_begin(vk_writer *w, vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
+                     vk_pass *pass)
 {
     memset(w, 0, sizeof *w);
     w->device = device;
@@ -30,7 +31,8 @@ void vk_writer_begin(vk_writer *w, vk_device *device, const anl_program *program
 static void add_widths(anl_text *out, const char *text)
 {
     anl_text_add(out, "#define F float\n#define I int\n#define U uint\n#define B bool\n#define LT(a, b) ((a) < (b))\n"
-                      "#define EQ(a, b) ((a) == (b))\n#define NE(a, b) ((a) != (b))\n#define AND(a, b) a_and(a, b)\n#define OR(a, b) a_or(a, b)\n");
+                      "#define EQ(a, b) ((a) == (b))\n#define NE(a, b) ((a) != (b))\n#define AND(a, b) a_and(a, b)\n#define "
+                      "OR(a, b) a_or(a, b)\n");
     anl_text_add(out, text);
     anl_text_add(out, "#undef F\n#undef I\n#undef U\n#undef B\n#undef LT\n#undef EQ\n#undef NE\n");
     anl_text_add(out, "#define F vec4\n#define I ivec4\n#define U uvec4\n#define B bvec4\n#define LT(a, b) lessThan(a, b)\n"
@@ -45,14 +47,17 @@ void vk_writer_end(vk_writer *w, int local)
     vk_pass *pass = w->pass;
     anl_text_add(&text, "#version 450\n");
     if (w->uses_shuffle)
-        anl_text_add(&text, "#extension GL_KHR_shader_subgroup_basic : require\n#extension GL_KHR_shader_subgroup_shuffle : require\n");
+        anl_text_add(&text,
+                     "#extension GL_KHR_shader_subgroup_basic : require\n#extension GL_KHR_shader_subgroup_shuffle : require\n");
     anl_text_printf(&text, "layout(local_size_x = %d) in;\n", local);
     anl_text_add(&text, w->declarations.data);
     if (pass->param_count > 0) {
         int binding = vk_bind(w, VK_BIND_PARAMS, -1, false);
-        anl_text_printf(&text, "layout(std140, binding = %d) uniform Params { ivec4 P[%d]; };\n", binding, (pass->param_count + 3) / 4);
+        anl_text_printf(&text, "layout(std140, binding = %d) uniform Params { ivec4 P[%d]; };\n", binding,
+                        (pass->param_count + 3) / 4);
         for (int i = 0; i < pass->param_count; i++)
-            anl_text_printf(&text, "%sq%d%s", i % 16 == 0 ? "int " : ", ", i, i % 16 == 15 || i + 1 == pass->param_count ? ";\n" : "");
+            anl_text_printf(&text, "%sq%d%s", i % 16 == 0 ? "int " : ", ", i,
+                            i % 16 == 15 || i + 1 == pass->param_count ? ";\n" : "");
     }
     anl_text_add(&text, anl_shader_common);
     if (w->uses_math || w->uses_philox || w->uses_reduce)
@@ -64,7 +69,8 @@ void vk_writer_end(vk_writer *w, int local)
     anl_text_add(&text, w->functions.data);
     anl_text_add(&text, "void main()\n{\n");
     for (int i = 0; i < pass->param_count; i++)
-        anl_text_printf(&text, "q%d = P[%d].%c;%s", i, i / 4, "xyzw"[i % 4], i % 4 == 3 || i + 1 == pass->param_count ? "\n" : " ");
+        anl_text_printf(&text, "q%d = P[%d].%c;%s", i, i / 4, "xyzw"[i % 4],
+                        i % 4 == 3 || i + 1 == pass->param_count ? "\n" : " ");
     anl_text_add(&text, w->body.data);
     anl_text_add(&text, "}\n");
     pass->source = anl_arena_copy(w->arena, text.data, text.length);
@@ -270,7 +276,8 @@ static int64_t full_base(const vk_writer *w, const affine *f, int arg)
     return base;
 }
 
-/* What is known of an int32 instruction in the first of four lanes along a dim: how much it grows by per lane, and whether it is a multiple of four. */
+/* What is known of an int32 instruction in the first of four lanes along a dim: how much it grows by per lane, and whether it is
+ * a multiple of four. */
 typedef struct lanes {
     bool known; /* growth */
     int64_t growth;
@@ -289,7 +296,9 @@ static lanes lanes_of(const vk_writer *w, int32_t instr, int dim)
     operands(in, list, &count);
     if (in->op == ANL_X_LOAD && affine_of(w, in->a).known) {
         affine f = affine_of(w, in->a);
-        return (lanes){f.coefficient[dim] == 0 && (in->b < 0 || (lanes_of(w, in->b, dim).known && lanes_of(w, in->b, dim).growth == 0)), 0, false};
+        return (lanes){f.coefficient[dim] == 0 &&
+                           (in->b < 0 || (lanes_of(w, in->b, dim).known && lanes_of(w, in->b, dim).growth == 0)),
+                       0, false};
     }
     lanes x[3];
     bool still = true; /* no operand changes from lane to lane */
@@ -298,7 +307,8 @@ static lanes lanes_of(const vk_writer *w, int32_t instr, int dim)
         still &= x[i].known && x[i].growth == 0;
     }
     if (in->op == ANL_S_ADD || in->op == ANL_S_SUB)
-        return (lanes){x[0].known && x[1].known, x[0].growth + (in->op == ANL_S_ADD ? x[1].growth : -x[1].growth), x[0].fours && x[1].fours};
+        return (lanes){x[0].known && x[1].known, x[0].growth + (in->op == ANL_S_ADD ? x[1].growth : -x[1].growth),
+                       x[0].fours && x[1].fours};
     if (in->op == ANL_S_MUL) {
         bool fours = x[0].fours || x[1].fours;
         for (int i = 0; i < 2; i++) {
@@ -530,7 +540,8 @@ static void write_load(vk_writer *w, anl_text *out, int i)
     if (vec && contiguous(w, &f, in->a, in->slot, w->vector)) {
         const char *quad = quad_text(w, &f, in->a, in->slot);
         if (guard) {
-            anl_text_printf(out, "int %s_i = %s ? %s : 0;\n", id, guard_varies ? anl_arena_printf(w->arena, "any(%s)", guard) : guard, quad);
+            anl_text_printf(out, "int %s_i = %s ? %s : 0;\n", id,
+                            guard_varies ? anl_arena_printf(w->arena, "any(%s)", guard) : guard, quad);
             quad = anl_arena_printf(w->arena, "%s_i", id);
         }
         const char *load = is_float ? vk_load4(w, in->slot, quad)
@@ -542,7 +553,8 @@ static void write_load(vk_writer *w, anl_text *out, int i)
         for (int l = 0; l < lanes; l++) {
             const char *index = index_text(w, &f, in->a, in->slot, l);
             if (guard)
-                index = anl_arena_printf(w->arena, "%s%s ? %s : 0", guard, guard_varies ? anl_arena_printf(w->arena, ".%c", "xyzw"[l]) : "", index);
+                index = anl_arena_printf(w->arena, "%s%s ? %s : 0", guard,
+                                         guard_varies ? anl_arena_printf(w->arena, ".%c", "xyzw"[l]) : "", index);
             const char *name = anl_arena_printf(w->arena, "%s_i%d", id, l);
             anl_text_printf(out, "int %s = %s;\n", name, index);
             anl_text_printf(out, "%s %s_r%d = %s;\n", is_float ? "float" : "int", id, l, vk_load1(w, in->slot, name));
@@ -554,7 +566,8 @@ static void write_load(vk_writer *w, anl_text *out, int i)
     }
     const char *value = anl_arena_printf(w->arena, "%s_r", id);
     if (dtype == ANL_BOOL)
-        value = vec ? anl_arena_printf(w->arena, "notEqual(%s, ivec4(0))", value) : anl_arena_printf(w->arena, "(%s != 0)", value);
+        value =
+            vec ? anl_arena_printf(w->arena, "notEqual(%s, ivec4(0))", value) : anl_arena_printf(w->arena, "(%s != 0)", value);
     const char *type = type_name(dtype, vec);
     if (!guard)
         anl_text_printf(out, "%s %s = %s;\n", type, id, value);
@@ -598,22 +611,38 @@ static const char *scalar_text(vk_writer *w, const anl_instr *in, bool vec)
 #define MATH(function) (w->uses_math = true, anl_arena_printf(arena, function "(%s)", a))
 #define MATH2(function) (w->uses_math = true, anl_arena_printf(arena, function "(%s, %s)", a, b))
     switch ((anl_scalar)in->op) {
-    case ANL_S_NEGATE: return anl_arena_printf(arena, "-%s", a);
-    case ANL_S_ABS: return anl_arena_printf(arena, "abs(%s)", a);
-    case ANL_S_FLOOR: return anl_arena_printf(arena, "floor(%s)", a);
-    case ANL_S_EXP: return MATH("a_exp");
-    case ANL_S_LOG: return MATH("a_log");
-    case ANL_S_SQRT: return anl_arena_printf(arena, "sqrt(%s)", a);
-    case ANL_S_RSQRT: return anl_arena_printf(arena, "1.0 / sqrt(%s)", a);
-    case ANL_S_TANH: return MATH("a_tanh");
-    case ANL_S_ERF: return MATH("a_erf");
-    case ANL_S_SIN: return MATH("a_sin");
-    case ANL_S_COS: return MATH("a_cos");
-    case ANL_S_NOT: return anl_arena_printf(arena, vec ? "not(%s)" : "!%s", a);
-    case ANL_S_CAST: return anl_arena_printf(arena, "%s(%s)", type, a);
-    case ANL_S_ADD: return INFIX("+");
-    case ANL_S_SUB: return INFIX("-");
-    case ANL_S_MUL: return INFIX("*");
+    case ANL_S_NEGATE:
+        return anl_arena_printf(arena, "-%s", a);
+    case ANL_S_ABS:
+        return anl_arena_printf(arena, "abs(%s)", a);
+    case ANL_S_FLOOR:
+        return anl_arena_printf(arena, "floor(%s)", a);
+    case ANL_S_EXP:
+        return MATH("a_exp");
+    case ANL_S_LOG:
+        return MATH("a_log");
+    case ANL_S_SQRT:
+        return anl_arena_printf(arena, "sqrt(%s)", a);
+    case ANL_S_RSQRT:
+        return anl_arena_printf(arena, "1.0 / sqrt(%s)", a);
+    case ANL_S_TANH:
+        return MATH("a_tanh");
+    case ANL_S_ERF:
+        return MATH("a_erf");
+    case ANL_S_SIN:
+        return MATH("a_sin");
+    case ANL_S_COS:
+        return MATH("a_cos");
+    case ANL_S_NOT:
+        return anl_arena_printf(arena, vec ? "not(%s)" : "!%s", a);
+    case ANL_S_CAST:
+        return anl_arena_printf(arena, "%s(%s)", type, a);
+    case ANL_S_ADD:
+        return INFIX("+");
+    case ANL_S_SUB:
+        return INFIX("-");
+    case ANL_S_MUL:
+        return INFIX("*");
     case ANL_S_DIV: /* int32: of positive operands only */
         return divisor > 1 ? anl_arena_printf(arena, "a_floor_by(%s, %s)", a, divide_by(w, divisor)) : INFIX("/");
     case ANL_S_FLOORDIV:
@@ -624,17 +653,28 @@ static const char *scalar_text(vk_writer *w, const anl_instr *in, bool vec)
         if (divisor > 1)
             return anl_arena_printf(arena, "%s - a_floor_by(%s, %s) * %s", a, a, divide_by(w, divisor), b);
         return is_float ? anl_arena_printf(arena, "%s - %s * floor(%s / %s)", a, b, a, b) : MATH2("a_mod");
-    case ANL_S_POW: return MATH2("a_pow");
-    case ANL_S_MINIMUM: return anl_arena_printf(arena, vec ? "mix(%s, %s, lessThan(%s, %s))" : "mix(%s, %s, %s < %s)", b, a, a, b);
-    case ANL_S_MAXIMUM: return anl_arena_printf(arena, vec ? "mix(%s, %s, greaterThan(%s, %s))" : "mix(%s, %s, %s > %s)", b, a, a, b);
-    case ANL_S_LT: return COMPARE("<", "lessThan");
-    case ANL_S_LE: return COMPARE("<=", "lessThanEqual");
-    case ANL_S_EQ: return COMPARE("==", "equal");
-    case ANL_S_NE: return COMPARE("!=", "notEqual");
-    case ANL_S_AND: return anl_arena_printf(arena, "a_and(%s, %s)", a, b);
-    case ANL_S_OR: return anl_arena_printf(arena, "a_or(%s, %s)", a, b);
-    case ANL_S_SELECT: return anl_arena_printf(arena, "mix(%s, %s, %s)", c, b, a);
-    case ANL_SCALAR_COUNT: break;
+    case ANL_S_POW:
+        return MATH2("a_pow");
+    case ANL_S_MINIMUM:
+        return anl_arena_printf(arena, vec ? "mix(%s, %s, lessThan(%s, %s))" : "mix(%s, %s, %s < %s)", b, a, a, b);
+    case ANL_S_MAXIMUM:
+        return anl_arena_printf(arena, vec ? "mix(%s, %s, greaterThan(%s, %s))" : "mix(%s, %s, %s > %s)", b, a, a, b);
+    case ANL_S_LT:
+        return COMPARE("<", "lessThan");
+    case ANL_S_LE:
+        return COMPARE("<=", "lessThanEqual");
+    case ANL_S_EQ:
+        return COMPARE("==", "equal");
+    case ANL_S_NE:
+        return COMPARE("!=", "notEqual");
+    case ANL_S_AND:
+        return anl_arena_printf(arena, "a_and(%s, %s)", a, b);
+    case ANL_S_OR:
+        return anl_arena_printf(arena, "a_or(%s, %s)", a, b);
+    case ANL_S_SELECT:
+        return anl_arena_printf(arena, "mix(%s, %s, %s)", c, b, a);
+    case ANL_SCALAR_COUNT:
+        break;
     }
     (void)is_bool;
     return "0";
@@ -650,14 +690,22 @@ void vk_write_instrs(vk_writer *w, anl_text *out, int first, int last)
         bool vec = w->vary[i];
         const char *text = NULL;
         switch (in->op) {
-        case ANL_X_CONST: text = constant_text(w, (anl_dtype)in->dtype, in->value); break;
-        case ANL_X_DIM: text = dim_text(w, in->slot, vec); break;
-        case ANL_X_LOAD: write_load(w, out, i); continue;
-        case ANL_X_SCALAR:
-            text = anl_arena_printf(w->arena, "uintBitsToFloat(u%d[%d].%c)", vk_bind(w, VK_BIND_STEP, -1, false), (in->slot + 2) / 4,
-                                    "xyzw"[(in->slot + 2) % 4]);
+        case ANL_X_CONST:
+            text = constant_text(w, (anl_dtype)in->dtype, in->value);
             break;
-        case ANL_X_ACC: text = anl_arena_printf(w->arena, "acc%d_%d", in->slot, in->a > 0 ? in->a : 0); break;
+        case ANL_X_DIM:
+            text = dim_text(w, in->slot, vec);
+            break;
+        case ANL_X_LOAD:
+            write_load(w, out, i);
+            continue;
+        case ANL_X_SCALAR:
+            text = anl_arena_printf(w->arena, "uintBitsToFloat(u%d[%d].%c)", vk_bind(w, VK_BIND_STEP, -1, false),
+                                    (in->slot + 2) / 4, "xyzw"[(in->slot + 2) % 4]);
+            break;
+        case ANL_X_ACC:
+            text = anl_arena_printf(w->arena, "acc%d_%d", in->slot, in->a > 0 ? in->a : 0);
+            break;
         case ANL_X_UNIFORM:
         case ANL_X_NORMAL: {
             int step = vk_bind(w, VK_BIND_STEP, -1, false);
@@ -665,11 +713,14 @@ void vk_write_instrs(vk_writer *w, anl_text *out, int first, int last)
             const char *sample = in->b >= 0 ? vk_value(w, in->b, vec) : "0";
             w->uses_philox = true;
             text = anl_arena_printf(w->arena, "%s(%s(%s), %s(%s), u%d[0].x, u%d[0].y, uint(%s), uint(%s))",
-                                    in->op == ANL_X_UNIFORM ? "a_uniform" : "a_normal", wide, vk_value(w, in->a, vec), wide, sample, step, step,
-                                    vk_param(w, (int32_t)(uint32_t)in->key), vk_param(w, (int32_t)(uint32_t)(in->key >> 32)));
+                                    in->op == ANL_X_UNIFORM ? "a_uniform" : "a_normal", wide, vk_value(w, in->a, vec), wide,
+                                    sample, step, step, vk_param(w, (int32_t)(uint32_t)in->key),
+                                    vk_param(w, (int32_t)(uint32_t)(in->key >> 32)));
             break;
         }
-        default: text = scalar_text(w, in, vec); break;
+        default:
+            text = scalar_text(w, in, vec);
+            break;
         }
         anl_text_printf(out, "%s %s%d = %s;\n", type_name((anl_dtype)in->dtype, vec), w->prefix, i, text);
     }
@@ -686,16 +737,17 @@ void vk_write_stores(vk_writer *w, anl_text *out)
         anl_dtype dtype = (anl_dtype)k->instrs[store->value].dtype;
         bool as_int = dtype != ANL_F32;
         if (w->vector < 0) {
-            anl_text_printf(out, as_int ? "s%d[%s] = int(%s);\n" : "s%d[%s] = %s;\n", binding, index_text(w, &f, store->index, store->arg, 0),
-                            vk_value(w, store->value, false));
+            anl_text_printf(out, as_int ? "s%d[%s] = int(%s);\n" : "s%d[%s] = %s;\n", binding,
+                            index_text(w, &f, store->index, store->arg, 0), vk_value(w, store->value, false));
         } else if (contiguous(w, &f, store->index, store->arg, w->vector)) {
-            anl_text_printf(out, as_int ? "w%d[%s] = ivec4(%s);\n" : "w%d[%s] = %s;\n", binding, quad_text(w, &f, store->index, store->arg),
-                            vk_value(w, store->value, true));
+            anl_text_printf(out, as_int ? "w%d[%s] = ivec4(%s);\n" : "w%d[%s] = %s;\n", binding,
+                            quad_text(w, &f, store->index, store->arg), vk_value(w, store->value, true));
         } else {
             const char *value = vk_value(w, store->value, true);
             anl_text_printf(out, "%s o%d = %s(%s);\n", as_int ? "ivec4" : "vec4", s, as_int ? "ivec4" : "vec4", value);
             for (int l = 0; l < 4; l++)
-                anl_text_printf(out, "s%d[%s] = o%d.%c;\n", binding, index_text(w, &f, store->index, store->arg, l), s, "xyzw"[l]);
+                anl_text_printf(out, "s%d[%s] = o%d.%c;\n", binding, index_text(w, &f, store->index, store->arg, l), s,
+                                "xyzw"[l]);
         }
     }
 }
