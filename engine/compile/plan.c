@@ -539,41 +539,40 @@ static int sooner_first(const void *a, const void *b)
     return larger_first(a, b);
 }
 
-static int by_offset(const void *a, const void *b)
+/* Each item in turn takes the smallest gap among those that live at the same time. Placed items are kept in the order of their
+ * offsets. */
+static int64_t fit(item *items, int count)
 {
-    const int64_t *p = a, *q = b;
-    return (p[0] > q[0]) - (p[0] < q[0]);
-}
-
-/* Each item in turn takes the smallest gap among those that live at the same time. */
-static int64_t fit(anl_work *w, item *items, int count)
-{
-    int64_t total = 0, (*taken)[2] = anl_malloc(sizeof(int64_t[2]) * (size_t)(count + 1));
-    (void)w;
+    int64_t total = 0;
+    item *placed = anl_malloc(sizeof(item) * (size_t)(count + 1));
     for (int i = 0; i < count; i++) {
-        int n = 0;
-        for (int j = 0; j < i; j++)
-            if (items[j].first <= items[i].last && items[i].first <= items[j].last) {
-                taken[n][0] = items[j].offset;
-                taken[n++][1] = items[j].offset + items[j].bytes;
-            }
-        if (n > 1)
-            qsort(taken, (size_t)n, sizeof taken[0], by_offset);
         int64_t end = 0, best = -1, best_gap = INT64_MAX;
-        for (int k = 0; k < n; k++) {
-            int64_t gap = taken[k][0] - end;
+        for (int k = 0; k < i; k++) {
+            if (placed[k].first > items[i].last || items[i].first > placed[k].last)
+                continue;
+            int64_t gap = placed[k].offset - end;
             if (gap >= items[i].bytes && gap < best_gap) {
                 best = end;
                 best_gap = gap;
             }
-            if (taken[k][1] > end)
-                end = taken[k][1];
+            if (placed[k].offset + placed[k].bytes > end)
+                end = placed[k].offset + placed[k].bytes;
         }
         items[i].offset = best >= 0 ? best : end;
         if (items[i].offset + items[i].bytes > total)
             total = items[i].offset + items[i].bytes;
+        int low = 0, high = i;
+        while (low < high) {
+            int mid = (low + high) / 2;
+            if (placed[mid].offset <= items[i].offset)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        memmove(&placed[low + 1], &placed[low], sizeof(item) * (size_t)(i - low));
+        placed[low] = items[i];
     }
-    free(taken);
+    free(placed);
     return total;
 }
 
@@ -609,7 +608,7 @@ static void plan_memory(anl_work *w)
         memcpy(trial, items, sizeof(item) * (size_t)count);
         if (count > 1)
             qsort(trial, (size_t)count, sizeof(item), orders[o]);
-        int64_t total = fit(w, trial, count);
+        int64_t total = fit(trial, count);
         if (total < least) {
             least = total;
             best = trial;
