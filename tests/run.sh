@@ -1,12 +1,12 @@
 # Builds and runs every test; installs what is missing first (samples/setup.sh says how).
-# In: nothing; ANLAGE_TESTS="unit layers end_to_end sanitize" limits it. Out: build/, build-asan/, build/tests/log/, and as the last
+# In: nothing; ANLAGE_TESTS="unit layers conformance end_to_end sanitize" limits it. Out: build/, build-asan/, build/tests/log/, and as the last
 # line "N passed, M failed" (and ", K skipped"); exit status 1 when something failed.
 # A unit test counts as often as it has checks; scripts count by their lines `ok NAME`, `not ok NAME`, `skip NAME reason`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . samples/setup.sh
 
-parts=${ANLAGE_TESTS:-unit layers end_to_end sanitize}
+parts=${ANLAGE_TESTS:-unit layers conformance end_to_end sanitize}
 wants() { case " $parts " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 anlage_install "driver:lvp_icd*.json mesa-vulkan-drivers
@@ -132,6 +132,10 @@ fi
 
 if wants unit; then
     run_unit build unit
+fi
+
+if wants conformance; then
+    run_script tests/conformance/conformance.sh 600
 fi
 
 if wants end_to_end; then
