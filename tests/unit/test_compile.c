@@ -909,6 +909,7 @@ static anl_graph *random_graph(uint64_t seed, int length)
             pool[count++] = anl_graph_state_value(g, states[state_count++]);
         }
     }
+    anl_node *mask = field(g, "known", ANL_BOOL, all, 1), *whole = field(g, "count", ANL_I32, all, 1);
     for (int step = 0; step < length; step++) {
         anl_node *a = pool[pick(3) ? count - 1 - pick(count < 6 ? count : 6) : pick(count)], *b = pool[pick(count)], *r = NULL;
         int32_t axis = a->rank ? a->axes[pick(a->rank)].id : -1;
@@ -934,6 +935,14 @@ static anl_graph *random_graph(uint64_t seed, int length)
             r = anl_g_unary(g, ANL_S_EXP, anl_g_unary(g, ANL_S_TANH, a));
             break;
         case 5:
+            if (pick(2) && anl_node_size(a, all[0].id) == all[0].size) { /* selected by a mask, or weighted by a number of ones */
+                anl_node *n = anl_g_binary(g, ANL_S_ADD, whole, anl_g_cast(g, ANL_I32, mask));
+                int32_t batch = all[0].id;
+                anl_node *most = anl_g_reduce(g, pick(2) ? ANL_OP_MAX : ANL_OP_SUM, n, &batch, 1);
+                r = pick(2) ? anl_g_where(g, mask, a, mul(g, a, num(g, 0.5)))
+                            : mul(g, a, mul(g, num(g, 0.05), anl_g_cast(g, ANL_F32, pick(2) ? n : most)));
+                break;
+            }
             r = anl_g_where(g, anl_g_binary(g, ANL_S_LT, num(g, 0.1), a), a, mul(g, a, num(g, 0.3)));
             break;
         case 6:
