@@ -33,6 +33,7 @@ typedef struct anl_device_info {
 typedef struct anl_device_options {
     int threads;                /* host: 0 = cores */
     bool f64;                   /* host: run programs compiled with f64 */
+    const char *instructions;   /* host: use at most these: "base", "avx2", "avx512"; NULL: all that the processor has */
     bool plain;                 /* host: no BLAS, no fast paths (the oracle); vulkan: baseline variants only */
     bool validation;            /* vulkan: validation layers with synchronisation validation; any message fails the call that caused it */
     anl_device_limits clamp;    /* vulkan: non-zero fields lower the device's own limits (clamped profile); alignment raises */

@@ -6,7 +6,9 @@
         {"host", {.threads = 2}, 1, true, "2 threads"},                          \
         {"host", {.threads = 3}, 1, true, "3 threads"},                          \
         {"host", {.threads = 8}, 1, true, "8 threads"},                          \
-        {"host", {.threads = 2, .plain = true}, 1, false, "plain"}
+        {"host", {.threads = 2, .plain = true}, 1, false, "plain"},              \
+        {"host", {.threads = 2, .instructions = "base"}, 1, false, "base"},      \
+        {"host", {.threads = 2, .instructions = "avx2"}, 1, false, "avx2"}
 #include "device_cases.h"
 
 
@@ -106,7 +108,8 @@ START_TEST(wrong_calls_are_refused)
     ck_assert_int_eq(anl_device_open("toaster", NULL, diagnostics, &device), ANL_ERROR_ARGUMENT);
     ck_assert_ptr_null(device);
     ck_assert_int_eq(anl_device_open("vulkan:x", NULL, diagnostics, &device), ANL_ERROR_ARGUMENT);
-    ck_assert_int_eq(anl_diagnostics_errors(diagnostics), 2);
+    ck_assert_int_eq(anl_device_open("host", &(anl_device_options){.instructions = "z80"}, diagnostics, &device), ANL_ERROR_ARGUMENT);
+    ck_assert_int_eq(anl_diagnostics_errors(diagnostics), 3);
     ck_assert_int_eq(anl_device_open("host", NULL, diagnostics, &device), ANL_OK);
     static const int32_t sizes[] = {10, ANL_F32};
     test_case c = {.build = build_scalar, .sizes = sizes, .op = ANL_S_NEGATE, .a = ANL_F32, .b = -1, .c = -1};

@@ -383,16 +383,26 @@ static const anl_device_class host_class = {
     .close = device_close,
 };
 
-static const host_simd *best_simd(void)
+/* The best instruction set that the processor has, or `most` where that is less. NULL: there is no such name. */
+static const host_simd *best_simd(const char *most)
 {
+    static const char *const names[3] = {"base", "avx2", "avx512"};
+    const host_simd *all[3] = {&anl_host_simd_base};
+    bool had[3] = {true};
+    int limit = -1;
 #if ANL_HOST_X86
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq"))
-        return &anl_host_simd_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &anl_host_simd_avx2;
+    all[1] = &anl_host_simd_avx2;
+    had[1] = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    all[2] = &anl_host_simd_avx512;
+    had[2] = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && had[1];
 #endif
-    return &anl_host_simd_base;
+    for (int i = 0; i < 3; i++)
+        if (!most || strcmp(names[i], most) == 0)
+            limit = i;
+    while (limit > 0 && !had[limit])
+        limit--;
+    return limit < 0 ? NULL : all[limit];
 }
 
 static const char *processor_name(anl_arena *arena)
@@ -412,7 +422,7 @@ static const char *processor_name(anl_arena *arena)
     return name ? name : "processor";
 }
 
-static void describe(anl_arena *arena, int threads, anl_device_info *info)
+static void describe(anl_arena *arena, const char *instructions, int threads, anl_device_info *info)
 {
     int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     *info = (anl_device_info){.selector = "host", .name = processor_name(arena), .is_cpu = true};
@@ -421,7 +431,7 @@ static void describe(anl_arena *arena, int threads, anl_device_info *info)
 #else
     info->driver = "without BLAS";
 #endif
-    info->api = anl_arena_printf(arena, "C, %s instructions, %d thread%s", best_simd()->name, threads, threads == 1 ? "" : "s");
+    info->api = anl_arena_printf(arena, "C, %s instructions, %d thread%s", instructions, threads, threads == 1 ? "" : "s");
     info->limits = (anl_device_limits){.storage_range = memory, .memory = memory, .alignment = ANL_ALIGNMENT};
 }
 
@@ -429,7 +439,7 @@ anl_status anl_host_list(anl_arena *arena, const anl_device_options *options, an
 {
     (void)diagnostics;
     anl_pool *pool = options && options->threads > 0 ? NULL : anl_pool_new(0); /* asks how many cores this process may use */
-    describe(arena, pool ? anl_pool_threads(pool) : options->threads, info);
+    describe(arena, best_simd(NULL)->name, pool ? anl_pool_threads(pool) : options->threads, info);
     anl_pool_free(&pool);
     return ANL_OK;
 }
@@ -441,14 +451,19 @@ anl_status anl_host_open(const anl_device_options *options, anl_diagnostics *dia
         anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "%d threads were asked for; 0 (one a core) to 4096 can be had", options->threads);
         return ANL_ERROR_ARGUMENT;
     }
+    const host_simd *simd = best_simd(options->plain ? "base" : options->instructions);
+    if (!simd) {
+        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "the host device knows no instruction set `%s`", options->instructions);
+        return ANL_ERROR_ARGUMENT;
+    }
     host_device *device = anl_malloc(sizeof *device);
     *device = (host_device){.base.class = &host_class, .arena = anl_arena_new(), .f64 = options->f64, .plain = options->plain};
-    device->simd = options->plain ? &anl_host_simd_base : best_simd();
+    device->simd = simd;
     device->pool = anl_pool_new(options->threads);
     device->thread_count = anl_pool_threads(device->pool);
     device->threads = anl_malloc(sizeof *device->threads * (size_t)device->thread_count);
     memset(device->threads, 0, sizeof *device->threads * (size_t)device->thread_count);
-    describe(device->arena, device->thread_count, &device->base.info);
+    describe(device->arena, simd->name, device->thread_count, &device->base.info);
 #if ANL_HAVE_OPENBLAS
     openblas_set_num_threads(1); /* our own threads call it, each for its part */
 #endif
