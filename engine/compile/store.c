@@ -437,6 +437,48 @@ static void find_sinks(anl_work *w, anl_node *n, double evals, sinks *s)
         add_sink(s, (uint64_t)n->id | 1ull << 62 | (uint64_t)i << 40, evals);
 }
 
+/* True if all that follows from n, inlined, ends in one kernel that evaluates each element once: then there is nothing to save by
+ * storing it, however many operations use it. */
+static bool one_kernel(anl_work *w, anl_node *n)
+{
+    enum { MOST = 256 };
+    int32_t visited[MOST];
+    int count = 0, done = 0;
+    uint64_t sink = 0;
+    double most = (double)anl_node_count(n) * 1.05;
+    if (w->extra[n->id] > 0)
+        return false;
+    visited[count++] = n->id;
+    while (done < count) {
+        anl_node *m = w->nodes[visited[done++]];
+        for (int u = w->use_start[m->id]; u < w->use_start[m->id + 1]; u++) {
+            anl_node *c = w->nodes[w->use_list[u]];
+            const anl_info *info = &w->info[c->id];
+            uint64_t key = anl_is_reduction(c->op) ? domain_key(c) : (uint64_t)c->id + 1;
+            bool ends = anl_is_reduction(c->op) || info->forced || w->extra[c->id] > 0;
+            if (c->op == ANL_OP_CONTRACT || c->op == ANL_OP_CONCAT || (c->op == ANL_OP_GATHER && c->inputs[0] == m))
+                return false;
+            if (!anl_is_reduction(c->op) && (double)anl_node_count(c) > most)
+                return false;
+            if (ends) {
+                if (sink != 0 && sink != key)
+                    return false;
+                sink = key;
+                continue;
+            }
+            bool known = false;
+            for (int i = 0; i < count && !known; i++)
+                known = visited[i] == c->id;
+            if (known)
+                continue;
+            if (count == MOST)
+                return false;
+            visited[count++] = c->id;
+        }
+    }
+    return sink != 0;
+}
+
 static double own_flops(const anl_node *n)
 {
     if (n->op == ANL_OP_SCALAR) {
@@ -590,7 +632,7 @@ void anl_work_decide(anl_work *w)
         double store = count * (info->flops + loads + LOAD_COST) + LAUNCH_COST;
         for (int k = 0; k < s.count; k++)
             store += LOAD_COST * fmin(s.evals[k], count) + fmax(0, s.evals[k] - count);
-        info->stored = recompute > store;
+        info->stored = recompute > store && !one_kernel(w, n);
     }
 }
 
