@@ -185,6 +185,35 @@ START_TEST(work_memory_moves)
 }
 END_TEST
 
+/* Spaces that one allocation may not hold are cut between tensors. */
+START_TEST(spaces_in_pieces)
+{
+    enum { LINKS = 24, COUNT = 4000 };
+    int32_t n = COUNT;
+    anl_program *p = pb_new(false);
+    int from = pb_buffer(p, ANL_SPACE_TEMP, ANL_F32, n, "link"), out = pb_buffer(p, ANL_SPACE_OUTPUT, ANL_F32, n, "out");
+    anl_kernel *k = pb_kernel(p, ANL_KERNEL_MAP, "first", 1, 1, &n);
+    pb_store(k, from, pb_dim(k, 0), pb_op(k, ANL_F32, ANL_S_CAST, pb_dim(k, 0), -1, -1));
+    for (int i = 0; i < LINKS; i++) {
+        int to = i + 1 < LINKS ? pb_buffer(p, ANL_SPACE_TEMP, ANL_F32, n, "link") : out;
+        k = pb_kernel(p, ANL_KERNEL_MAP, "next", 1, 1, &n);
+        pb_store(k, to, pb_dim(k, 0), pb_op(k, ANL_F32, ANL_S_ADD, pb_load(p, k, from, pb_dim(k, 0), -1, 0), pb_float(k, 1), -1));
+        from = to;
+    }
+    made m;
+    anl_device_options options = {.validation = true, .cache_folder = "", .clamp = {.storage_range = 16384}};
+    ck_assert_int_gt(p->space_bytes[ANL_SPACE_TEMP], 4 * 16384);
+    ck_assert_int_eq(make(&m, p, &options), ANL_OK);
+    ck_assert_int_eq(anl_exec_run(m.exec, 0, NULL, m.diagnostics), ANL_OK);
+    float values[COUNT];
+    ck_assert_int_eq(anl_exec_fetch(m.exec, 0, values, sizeof values, m.diagnostics), ANL_OK);
+    for (int i = 0; i < COUNT; i++)
+        REQUIRE(values[i] == (float)(i + LINKS), "element %d", i);
+    unmake(&m);
+    anl_program_free(&p);
+}
+END_TEST
+
 static bool has_code(const anl_diagnostics *list, anl_code code, const char *text)
 {
     for (int i = 0; i < anl_diagnostics_count(list); i++)
@@ -202,6 +231,27 @@ START_TEST(a_tensor_beyond_the_range_is_named)
     ck_assert(has_code(m.diagnostics, ANL_A_device_range, "`out`"));
     unmake(&m);
     anl_program_free(&p);
+}
+END_TEST
+
+START_TEST(too_little_memory_is_told)
+{
+    anl_program *p = temp_program(1 << 20, 1);
+    made m;
+    anl_device_options options = {.validation = true, .cache_folder = "", .clamp = {.memory = 6 << 20}};
+    ck_assert_int_eq(make(&m, p, &options), ANL_ERROR_MEMORY);
+    ck_assert_ptr_null(m.exec);
+    ck_assert(has_code(m.diagnostics, ANL_A_device_memory, "the outputs need"));
+    anl_memory *huge = NULL;
+    ck_assert_int_eq(anl_memory_new(m.device, INT64_MAX / 2, m.diagnostics, &huge), ANL_ERROR_MEMORY);
+    ck_assert_ptr_null(huge);
+    /* the device goes on */
+    anl_program *small = temp_program(1000, 1);
+    ck_assert_int_eq(anl_exec_new(m.device, small, m.memory, m.diagnostics, &m.exec), ANL_OK);
+    ck_assert_int_eq(anl_exec_run(m.exec, 0, NULL, m.diagnostics), ANL_OK);
+    unmake(&m);
+    anl_program_free(&p);
+    anl_program_free(&small);
 }
 END_TEST
 
@@ -347,6 +397,8 @@ int main(void)
     tcase_add_test(group, special_values);
     tcase_add_test(group, work_memory_moves);
     tcase_add_test(group, a_tensor_beyond_the_range_is_named);
+    tcase_add_test(group, spaces_in_pieces);
+    tcase_add_test(group, too_little_memory_is_told);
     tcase_add_test(group, damaged_caches_are_made_anew);
     tcase_add_test(group, choices_travel);
     tcase_add_test(group, wrong_calls_are_refused);

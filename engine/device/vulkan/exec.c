@@ -13,8 +13,8 @@ static const double part_cost = 5e10;
 
 static const char *space_name(anl_space space)
 {
-    static const char *const names[] = {"the state", "the working memory of a step", "the inputs", "the constants",
-                                        "the outputs"};
+    static const char *const names[] = {"the weights and other state", "the intermediate values of a step", "the inputs",
+                                        "the constants", "the outputs"};
     return names[space];
 }
 

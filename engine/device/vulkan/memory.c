@@ -84,6 +84,7 @@ void vk_space_free(vk_device *device, vk_space *space)
     for (int i = 0; i < space->chunk_count; i++) {
         vkDestroyBuffer(device->device, space->chunks[i].buffer, NULL);
         vkFreeMemory(device->device, space->chunks[i].memory, NULL);
+        device->allocated -= space->chunks[i].bytes;
     }
     free(space->chunks);
     memset(space, 0, sizeof *space);
@@ -117,7 +118,7 @@ static anl_status new_chunk(vk_device *device, vk_chunk *chunk, bool host, const
             return vk_failed(device, r, "vkAllocateMemory", diagnostics);
         uint32_t heap = device->memory_properties.memoryTypes[type].heapIndex;
         anl_diagnostic *d =
-            anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s needs %.1f MiB and the device could not give them",
+            anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s need %.1f MiB and the device could not give them",
                          what, (double)chunk->bytes / 1048576.0);
         anl_diagnostic_note(diagnostics, d, "the heap has %.1f MiB in all; a smaller batch or smaller images need less",
                             (double)device->memory_properties.memoryHeaps[heap].size / 1048576.0);
@@ -141,6 +142,14 @@ anl_status vk_space_new(vk_device *device, int64_t bytes, const int64_t *cuts, i
     /* Room for the last tensor to be read in whole fours. */
     bytes = (bytes + 255) / 256 * 256 + 256;
     anl_status status = ANL_OK;
+    if (bytes > device->memory_limit - device->allocated) {
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere,
+                                         "%s need %.1f MiB and the device has %.1f MiB, of which %.1f MiB are taken", what,
+                                         (double)bytes / 1048576.0, (double)device->memory_limit / 1048576.0,
+                                         (double)device->allocated / 1048576.0);
+        anl_diagnostic_note(diagnostics, d, "a smaller batch or smaller images need less");
+        return ANL_ERROR_MEMORY;
+    }
     int64_t start = 0;
     while (start < bytes && status == ANL_OK) {
         int64_t end = bytes;
@@ -153,7 +162,7 @@ anl_status vk_space_new(vk_device *device, int64_t bytes, const int64_t *cuts, i
             if (cuts && cut == start) {
                 anl_diagnose(
                     diagnostics, ANL_A_device_memory, vk_nowhere,
-                    "%s needs one piece of more than %.1f MiB, the most that the device gives at once; use a smaller batch", what,
+                    "%s need one piece of more than %.1f MiB, the most that the device gives at once; use a smaller batch", what,
                     (double)device->max_allocation / 1048576.0);
                 status = ANL_ERROR_MEMORY;
                 break;
@@ -164,8 +173,10 @@ anl_status vk_space_new(vk_device *device, int64_t bytes, const int64_t *cuts, i
         vk_chunk *chunk = &out->chunks[out->chunk_count];
         *chunk = (vk_chunk){.start = start, .bytes = end - start};
         status = new_chunk(device, chunk, host, what, diagnostics);
-        if (status == ANL_OK)
+        if (status == ANL_OK) {
             out->chunk_count++;
+            device->allocated += chunk->bytes;
+        }
         start = end;
     }
     out->bytes = bytes;

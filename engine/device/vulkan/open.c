@@ -3,6 +3,7 @@
  * No loader or driver is an empty list, not an error. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/vulkan/vk.h"
 
@@ -113,6 +114,28 @@ static bool find_memory(const VkPhysicalDeviceMemoryProperties *memory, VkMemory
     return false;
 }
 
+/* Do all subgroups have the one size that the device reports? Some drivers choose a size per shader; lanes cannot be counted on
+ * then. */
+static bool fixed_subgroups(VkPhysicalDevice physical, uint32_t version)
+{
+    bool known = version >= VK_API_VERSION_1_3;
+    uint32_t count = 0;
+    if (!known && vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) == VK_SUCCESS && count > 0) {
+        VkExtensionProperties *list = anl_malloc(sizeof *list * count);
+        if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list) == VK_SUCCESS)
+            for (uint32_t i = 0; i < count; i++)
+                known |= strcmp(list[i].extensionName, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME) == 0;
+        free(list);
+    }
+    if (!known)
+        return true;
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
+    vkGetPhysicalDeviceProperties2(physical, &all);
+    return sizes.minSubgroupSize == sizes.maxSubgroupSize;
+}
+
 static void look(VkPhysicalDevice physical, abilities *out)
 {
     memset(out, 0, sizeof *out);
@@ -132,7 +155,7 @@ static void look(VkPhysicalDevice physical, abilities *out)
     out->driver.pNext = NULL;
     out->max_allocation =
         maintenance.maxMemoryAllocationSize > INT64_MAX ? INT64_MAX : (int64_t)maintenance.maxMemoryAllocationSize;
-    uint32_t size = subgroup.subgroupSize;
+    uint32_t size = fixed_subgroups(physical, out->properties.apiVersion) ? subgroup.subgroupSize : 0;
     if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
         (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && size >= 4 && size <= 64 && (size & (size - 1)) == 0)
         out->subgroup = (int)size;
@@ -276,6 +299,18 @@ static void close_device(anl_device *base)
     anl_arena_free(&arena);
 }
 
+/* Bytes that may be allocated in all. A CPU driver's heap is host memory, whatever size it names; it would give more than there
+ * is and leave the reckoning to the first touch. */
+static int64_t memory_limit(const vk_device *device, const anl_device_limits *clamp)
+{
+    uint32_t heap = device->memory_properties.memoryTypes[device->memory_type].heapIndex;
+    int64_t bytes = (int64_t)device->memory_properties.memoryHeaps[heap].size;
+    int64_t host = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    if (device->is_cpu && host > bytes)
+        bytes = host;
+    return lowered(bytes, clamp->memory);
+}
+
 static anl_status start(vk_device *device, const abilities *a, const anl_device_options *options, anl_diagnostics *diagnostics)
 {
     float priority = 1;
@@ -318,7 +353,7 @@ static anl_status start(vk_device *device, const abilities *a, const anl_device_
         return vk_failed(device, r, "making the device's queue", diagnostics);
     anl_status status = ANL_OK;
     if (!device->unified)
-        status = vk_space_new(device, 16 << 20, NULL, 0, true, "the staging buffer", diagnostics, &device->staging);
+        status = vk_space_new(device, 16 << 20, NULL, 0, true, "staging buffers", diagnostics, &device->staging);
     if (status == ANL_OK)
         status = vk_pipelines_open(device, options->cache_folder, diagnostics);
     if (status == ANL_OK)
@@ -385,8 +420,11 @@ anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_dia
         device->unified = a.unified;
         device->memory_type = a.memory_type;
         device->staging_type = a.staging_type;
-        device->max_allocation = a.max_allocation < 256 ? 256 : lowered(a.max_allocation, options->clamp.memory);
+        /* A clamped range clamps allocations with it: spaces in several pieces are else seen on the largest machines only. */
+        device->max_allocation = lowered(a.max_allocation, 4 * options->clamp.storage_range);
         device->texel_elements = a.properties.limits.maxTexelBufferElements;
+        device->texel_bindings = (int)a.properties.limits.maxPerStageDescriptorSampledImages;
+        device->memory_limit = memory_limit(device, &options->clamp);
         device->uniform_range = a.properties.limits.maxUniformBufferRange;
         device->align = l->alignment > ANL_ALIGNMENT ? l->alignment : ANL_ALIGNMENT;
         device->max_invocations = l->max_invocations;

@@ -104,6 +104,8 @@ typedef struct vk_device {
     VkSemaphore timeline;
     uint64_t timeline_value;
     bool lost, plain, validation, is_cpu;
+    int64_t memory_limit, allocated; /* bytes in all spaces */
+    int texel_bindings;
     int64_t max_allocation, texel_elements, uniform_range, align;
     int max_invocations, max_shared, subgroup; /* subgroup 0: shuffles may not be used */
     uint32_t max_groups[3];

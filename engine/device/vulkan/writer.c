@@ -103,7 +103,17 @@ bool vk_texel_fits(const vk_writer *w, int arg, int components)
 {
     const anl_buffer *b = buffer_of(w, arg);
     int64_t words = (vk_arg_delta(w, arg) + b->count + 3) / 4 * 4;
-    return b->dtype == ANL_F32 && !w->device->plain && words / components <= w->device->texel_elements;
+    if (b->dtype != ANL_F32 || w->device->plain || words / components > w->device->texel_elements)
+        return false;
+    vk_binding_type type = components == 4 ? VK_BIND_TEXEL4 : VK_BIND_TEXEL1;
+    int bound = 0;
+    for (int i = 0; i < w->pass->binding_count; i++) {
+        const vk_binding *other = &w->pass->bindings[i];
+        if (other->type == type && other->arg == arg)
+            return true;
+        bound += other->type == VK_BIND_TEXEL4 || other->type == VK_BIND_TEXEL1;
+    }
+    return bound < w->device->texel_bindings;
 }
 
 int vk_bind(vk_writer *w, vk_binding_type type, int arg, bool written)
