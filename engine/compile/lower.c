@@ -415,6 +415,30 @@ static int32_t emit_int(lowerer *l, anl_scalar op, int32_t a, int32_t b, int32_t
     return append(l, (anl_instr){.op = (uint16_t)op, .dtype = ANL_I32, .a = a, .b = b, .c = c}, low, high);
 }
 
+/* True if `guard` holds only where `condition` does. */
+static bool implies(const lowerer *l, int32_t guard, int32_t condition)
+{
+    if (guard == condition)
+        return true;
+    const anl_instr *g = &l->list[guard].i, *c = &l->list[condition].i;
+    if (c->op == ANL_S_AND)
+        return implies(l, guard, c->a) && implies(l, guard, c->b);
+    return g->op == ANL_S_AND && (implies(l, g->a, condition) || implies(l, g->b, condition));
+}
+
+/* True if v is 0 by itself wherever the condition does not hold: guarded loads give 0 there, and choices between such values too.
+ */
+static bool zero_outside(const lowerer *l, int32_t v, int32_t condition, int depth)
+{
+    const anl_instr *i = &l->list[v].i;
+    if (i->op == ANL_X_CONST)
+        return i->value == 0;
+    if (i->op == ANL_X_LOAD)
+        return i->b >= 0 && i->value == 0 && implies(l, i->b, condition);
+    return i->op == ANL_S_SELECT && depth > 0 && zero_outside(l, i->b, condition, depth - 1) &&
+           zero_outside(l, i->c, condition, depth - 1);
+}
+
 static int32_t emit(anl_lowering *call, anl_scalar op, anl_dtype dtype, int32_t a, int32_t b, int32_t c)
 {
     lowerer *l = (lowerer *)call;
@@ -431,6 +455,8 @@ static int32_t emit(anl_lowering *call, anl_scalar op, anl_dtype dtype, int32_t 
         if (ca)
             return x != 0 ? b : c;
         if (b == c)
+            return b;
+        if (cc && z == 0 && zero_outside(l, b, a, 4))
             return b;
     }
     if (dtype == ANL_BOOL && operand == ANL_I32 && (op == ANL_S_LT || op == ANL_S_LE || op == ANL_S_EQ || op == ANL_S_NE)) {

@@ -106,7 +106,8 @@ void anl_program_scalars(const anl_program *program, int64_t step, double steps_
             values[n] = total_steps;
             break;
         default:
-            values[n] = evaluate_scalar(i, i->a >= 0 ? values[i->a] : 0, i->b >= 0 ? values[i->b] : 0, i->c >= 0 ? values[i->c] : 0);
+            values[n] =
+                evaluate_scalar(i, i->a >= 0 ? values[i->a] : 0, i->b >= 0 ? values[i->b] : 0, i->c >= 0 ? values[i->c] : 0);
         }
     }
     for (int s = 0; s < program->scalar_count; s++)
@@ -138,8 +139,8 @@ static void range_of(const anl_kernel *kernel, const affine *f, int64_t *low, in
     }
 }
 
-/* floor(f / by) and f mod by, for by > 0: the part of f whose coefficients are multiples of `by` divides exactly; what remains must stay
- * within one period for the quotient to be affine. */
+/* floor(f / by) and f mod by, for by > 0: the part of f whose coefficients are multiples of `by` divides exactly; what remains
+ * must stay within one period for the quotient to be affine. */
 static void divide_affine(const anl_kernel *kernel, const affine *f, int64_t by, affine *quotient, affine *remainder)
 {
     affine whole_part = {.known = true}, rest = {.known = true};
@@ -290,5 +291,6 @@ bool anl_kernel_plain_store(const anl_kernel *kernel, int64_t coefficient[ANL_MA
         return false;
     const anl_store *store = &kernel->stores[0];
     const anl_instr *value = &kernel->instrs[store->value];
-    return value->op == ANL_X_ACC && value->slot == 0 && value->a <= 0 && anl_kernel_affine(kernel, store->index, coefficient, base);
+    return value->op == ANL_X_ACC && value->slot == 0 && value->a <= 0 &&
+           anl_kernel_affine(kernel, store->index, coefficient, base);
 }
