@@ -8,7 +8,8 @@
 
 static const anl_span nowhere;
 
-anl_status anl_devices_list(anl_arena *arena, const anl_device_options *options, anl_device_info **list, int *count, anl_diagnostics *diagnostics)
+anl_status anl_devices_list(anl_arena *arena, const anl_device_options *options, anl_device_info **list, int *count,
+                            anl_diagnostics *diagnostics)
 {
     static const anl_device_options defaults;
     *list = NULL;
@@ -52,7 +53,8 @@ static int find_gpu(const anl_device_options *options)
     return found;
 }
 
-anl_status anl_device_open(const char *selector, const anl_device_options *options, anl_diagnostics *diagnostics, anl_device **out)
+anl_status anl_device_open(const char *selector, const anl_device_options *options, anl_diagnostics *diagnostics,
+                           anl_device **out)
 {
     static const anl_device_options defaults;
     *out = NULL;
@@ -102,10 +104,11 @@ static anl_status result(anl_device *device, anl_status status)
     return status;
 }
 
-static anl_status wrong_argument(anl_device *device, anl_diagnostics *diagnostics, const char *what, int64_t given, int64_t expected)
+static anl_status wrong_argument(anl_device *device, anl_diagnostics *diagnostics, const char *what, int64_t given,
+                                 int64_t expected)
 {
-    anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "device %s: %s is %lld, expected %lld", device->info.selector, what, (long long)given,
-                 (long long)expected);
+    anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "device %s: %s is %lld, expected %lld", device->info.selector, what,
+                 (long long)given, (long long)expected);
     return ANL_ERROR_ARGUMENT;
 }
 
@@ -130,23 +133,26 @@ void anl_memory_free(anl_memory **memory)
 anl_status anl_memory_write(anl_memory *memory, int64_t offset, const void *bytes, int64_t count, anl_diagnostics *diagnostics)
 {
     anl_device *device = memory->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->memory_write(memory, offset, bytes, count, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->memory_write(memory, offset, bytes, count, diagnostics));
 }
 
 anl_status anl_memory_read(anl_memory *memory, int64_t offset, void *bytes, int64_t count, anl_diagnostics *diagnostics)
 {
     anl_device *device = memory->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->memory_read(memory, offset, bytes, count, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->memory_read(memory, offset, bytes, count, diagnostics));
 }
 
-anl_status anl_exec_new(anl_device *device, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics, anl_exec **out)
+anl_status anl_exec_new(anl_device *device, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics,
+                        anl_exec **out)
 {
     *out = NULL;
     if (device->lost)
         return refuse_lost(device, diagnostics);
     if (state && state->device != device) {
-        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "device %s: the state belongs to another device (%s)", device->info.selector,
-                     state->device->info.selector);
+        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "device %s: the state belongs to another device (%s)",
+                     device->info.selector, state->device->info.selector);
         return ANL_ERROR_ARGUMENT;
     }
     return result(device, device->class->exec_new(device, program, state, diagnostics, out));
@@ -163,7 +169,8 @@ void anl_exec_free(anl_exec **exec)
 anl_status anl_exec_feed(anl_exec *exec, int input, const void *bytes, int64_t count, anl_diagnostics *diagnostics)
 {
     anl_device *device = exec->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->feed(exec, input, bytes, count, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->feed(exec, input, bytes, count, diagnostics));
 }
 
 anl_status anl_exec_run(anl_exec *exec, int64_t step, const double *scalars, anl_diagnostics *diagnostics)
@@ -175,17 +182,20 @@ anl_status anl_exec_run(anl_exec *exec, int64_t step, const double *scalars, anl
 anl_status anl_exec_fetch(anl_exec *exec, int output, void *bytes, int64_t count, anl_diagnostics *diagnostics)
 {
     anl_device *device = exec->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->fetch(exec, output, bytes, count, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->fetch(exec, output, bytes, count, diagnostics));
 }
 
 anl_status anl_exec_peek(anl_exec *exec, int buffer, void *bytes, int64_t count, anl_diagnostics *diagnostics)
 {
     anl_device *device = exec->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->peek(exec, buffer, bytes, count, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->peek(exec, buffer, bytes, count, diagnostics));
 }
 
 anl_status anl_exec_profile(anl_exec *exec, int64_t step, const double *scalars, double *seconds, anl_diagnostics *diagnostics)
 {
     anl_device *device = exec->device;
-    return device->lost ? refuse_lost(device, diagnostics) : result(device, device->class->profile(exec, step, scalars, seconds, diagnostics));
+    return device->lost ? refuse_lost(device, diagnostics)
+                        : result(device, device->class->profile(exec, step, scalars, seconds, diagnostics));
 }

@@ -29,8 +29,8 @@ static inline anl_program *pb_new(bool f64)
 
 static inline int64_t pb_element_bytes(const anl_program *p, anl_dtype dtype) { return dtype == ANL_F32 && p->f64 ? 8 : 4; }
 
-/* A tensor of `count` elements in a space. Inputs, outputs and state also become flat ports of the same name, in order of creation.
- * A gap of PB_GAP bytes lies before it and after it. */
+/* A tensor of `count` elements in a space. Inputs, outputs and state also become flat ports of the same name, in order of
+ * creation. A gap of PB_GAP bytes lies before it and after it. */
 static inline int pb_buffer(anl_program *p, anl_space space, anl_dtype dtype, int64_t count, const char *name)
 {
     int index = p->buffer_count++;
@@ -44,8 +44,14 @@ static inline int pb_buffer(anl_program *p, anl_space space, anl_dtype dtype, in
         p->space_bytes[space] = PB_GAP;
     b->offset = p->space_bytes[space];
     p->space_bytes[space] += (b->bytes + PB_GAP + ANL_ALIGNMENT - 1) / ANL_ALIGNMENT * ANL_ALIGNMENT;
-    anl_port port = {.name = name, .buffer = index, .scalar = -1, .dtype = dtype, .rank = 1, .axis = {"element"},
-                     .size = {(int32_t)count}, .stride = {1}};
+    anl_port port = {.name = name,
+                     .buffer = index,
+                     .scalar = -1,
+                     .dtype = dtype,
+                     .rank = 1,
+                     .axis = {"element"},
+                     .size = {(int32_t)count},
+                     .stride = {1}};
     if (space == ANL_SPACE_INPUT)
         p->inputs[p->input_count++] = port;
     else if (space == ANL_SPACE_OUTPUT)
@@ -66,7 +72,8 @@ static inline int pb_table(anl_program *p, anl_dtype dtype, int64_t count, const
 }
 
 /* A kernel. kept_count < dim_count only for REDUCE. barrier_before is set. */
-static inline anl_kernel *pb_kernel(anl_program *p, anl_kernel_kind kind, const char *name, int dim_count, int kept_count, const int32_t *dims)
+static inline anl_kernel *pb_kernel(anl_program *p, anl_kernel_kind kind, const char *name, int dim_count, int kept_count,
+                                    const int32_t *dims)
 {
     anl_kernel *k = &p->kernels[p->kernel_count++];
     k->kind = kind;
@@ -144,8 +151,13 @@ static inline int pb_linear(anl_kernel *k, int count)
 static inline int pb_load(const anl_program *p, anl_kernel *k, int buffer, int index, int guard, double otherwise)
 {
     int slot = pb_arg(k, buffer, true, false);
-    return pb_instr(k, (anl_instr){.op = ANL_X_LOAD, .dtype = (uint8_t)p->buffers[buffer].dtype, .a = index, .b = guard, .c = -1,
-                                   .slot = slot, .value = otherwise});
+    return pb_instr(k, (anl_instr){.op = ANL_X_LOAD,
+                                   .dtype = (uint8_t)p->buffers[buffer].dtype,
+                                   .a = index,
+                                   .b = guard,
+                                   .c = -1,
+                                   .slot = slot,
+                                   .value = otherwise});
 }
 static inline int pb_scalar(anl_kernel *k, int slot)
 {

@@ -1,16 +1,14 @@
-/* The host executor: the cases of device_cases.h on 1, 2, 3 and 8 threads, which must give the same bits, and without fast paths; the accuracy of its
- * functions; its own calls.
- * In: small programs made by hand. Out: check's report. */
-#define CASE_DEVICES                                                             \
-    {"host", {.threads = 1}, 1, true, "1 thread"},                               \
-        {"host", {.threads = 2}, 1, true, "2 threads"},                          \
-        {"host", {.threads = 3}, 1, true, "3 threads"},                          \
-        {"host", {.threads = 8}, 1, true, "8 threads"},                          \
-        {"host", {.threads = 2, .plain = true}, 1, false, "plain"},              \
-        {"host", {.threads = 2, .instructions = "base"}, 1, false, "base"},      \
-        {"host", {.threads = 2, .instructions = "avx2"}, 1, false, "avx2"}
+/* The host executor: the cases of device_cases.h on 1, 2, 3 and 8 threads, which must give the same bits, and without fast paths;
+ * the accuracy of its functions; its own calls. In: small programs made by hand. Out: check's report. */
+#define CASE_DEVICES                                                                                                             \
+    {"host", {.threads = 1}, 1, true, "1 thread"}, {"host", {.threads = 2}, 1, true, "2 threads"},                               \
+        {"host", {.threads = 3}, 1, true, "3 threads"}, {"host", {.threads = 8}, 1, true, "8 threads"},                          \
+        {"host", {.threads = 2, .plain = true}, 1, false, "plain"},                                                              \
+        {"host", {.threads = 2, .instructions = "base"}, 1, false, "base"},                                                      \
+    {                                                                                                                            \
+        "host", {.threads = 2, .instructions = "avx2"}, 1, false, "avx2"                                                         \
+    }
 #include "device_cases.h"
-
 
 /* Large enough for the ways that only pay there. */
 START_TEST(large_products)
@@ -19,7 +17,16 @@ START_TEST(large_products)
         shape s = {.batch = 1, .m = 520, .n = 513, .k = 530, .role = (anl_contract_role)role, .tail = role == ANL_CONTRACT_DATA};
         check_contract(&s, "large product");
     }
-    shape deep = {.windows = 2, .batch = 1, .m = 30, .n = 160, .k = 144, .in = {9, 9}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}};
+    shape deep = {.windows = 2,
+                  .batch = 1,
+                  .m = 30,
+                  .n = 160,
+                  .k = 144,
+                  .in = {9, 9},
+                  .taps = {3, 3},
+                  .stride = {1, 1},
+                  .dilation = {1, 1},
+                  .padding = {1, 1}};
     for (int role = ANL_CONTRACT_FORWARD; role <= ANL_CONTRACT_WEIGHT; role++) {
         deep.role = (anl_contract_role)role;
         check_contract(&deep, "deep convolution");
@@ -77,7 +84,8 @@ START_TEST(function_accuracy)
             test_case c = {.build = build_function, .sizes = sizes, .op = functions[f].op};
             anl_program *p = pb_new(false);
             c.build(p, &c);
-            ck_assert_int_eq(anl_device_open("host", &(anl_device_options){.threads = 1, .plain = plain}, diagnostics, &device), ANL_OK);
+            ck_assert_int_eq(anl_device_open("host", &(anl_device_options){.threads = 1, .plain = plain}, diagnostics, &device),
+                             ANL_OK);
             ck_assert_int_eq(anl_memory_new(device, p->space_bytes[ANL_SPACE_STATE], diagnostics, &memory), ANL_OK);
             ck_assert_int_eq(anl_memory_write(memory, p->buffers[0].offset, values, sizeof(float) * COUNT, diagnostics), ANL_OK);
             ck_assert_int_eq(anl_exec_new(device, p, memory, diagnostics, &exec), ANL_OK);
@@ -86,7 +94,7 @@ START_TEST(function_accuracy)
             for (int i = 0; i < COUNT; i++) {
                 double wrong = ulps(results[i], functions[f].reference((double)values[i]));
                 REQUIRE(wrong <= functions[f].limit, "function %zu of %.9g is %.9g, %.2f ulp from %.12g", f, (double)values[i],
-                              (double)results[i], wrong, functions[f].reference((double)values[i]));
+                        (double)results[i], wrong, functions[f].reference((double)values[i]));
             }
             anl_exec_free(&exec);
             anl_memory_free(&memory);
@@ -108,7 +116,8 @@ START_TEST(wrong_calls_are_refused)
     ck_assert_int_eq(anl_device_open("toaster", NULL, diagnostics, &device), ANL_ERROR_ARGUMENT);
     ck_assert_ptr_null(device);
     ck_assert_int_eq(anl_device_open("vulkan:x", NULL, diagnostics, &device), ANL_ERROR_ARGUMENT);
-    ck_assert_int_eq(anl_device_open("host", &(anl_device_options){.instructions = "z80"}, diagnostics, &device), ANL_ERROR_ARGUMENT);
+    ck_assert_int_eq(anl_device_open("host", &(anl_device_options){.instructions = "z80"}, diagnostics, &device),
+                     ANL_ERROR_ARGUMENT);
     ck_assert_int_eq(anl_diagnostics_errors(diagnostics), 3);
     ck_assert_int_eq(anl_device_open("host", NULL, diagnostics, &device), ANL_OK);
     static const int32_t sizes[] = {10, ANL_F32};
@@ -174,7 +183,8 @@ START_TEST(affine_indices)
     ck_assert(anl_kernel_affine(k, sum, coefficient, &base));
     ck_assert(coefficient[0] == 40 && coefficient[1] == 5 && coefficient[2] == 1 && base == 3);
     int linear = pb_linear(k, 3);
-    int outer = pb_op(k, ANL_I32, ANL_S_FLOORDIV, linear, pb_int(k, 5), -1), inner = pb_op(k, ANL_I32, ANL_S_MOD, linear, pb_int(k, 5), -1);
+    int outer = pb_op(k, ANL_I32, ANL_S_FLOORDIV, linear, pb_int(k, 5), -1),
+        inner = pb_op(k, ANL_I32, ANL_S_MOD, linear, pb_int(k, 5), -1);
     ck_assert(anl_kernel_affine(k, outer, coefficient, &base));
     ck_assert(coefficient[0] == 8 && coefficient[1] == 1 && coefficient[2] == 0 && base == 0);
     ck_assert(anl_kernel_affine(k, inner, coefficient, &base));
@@ -195,10 +205,16 @@ END_TEST
 START_TEST(step_scalars)
 {
     anl_program *p = pb_new(false);
-    anl_instr step = {.op = ANL_X_STEP, .a = -1, .b = -1, .c = -1}, epoch = {.op = ANL_X_STEPS_PER_EPOCH, .a = -1, .b = -1, .c = -1};
+    anl_instr step = {.op = ANL_X_STEP, .a = -1, .b = -1, .c = -1},
+              epoch = {.op = ANL_X_STEPS_PER_EPOCH, .a = -1, .b = -1, .c = -1};
     anl_instr total = {.op = ANL_X_TOTAL_STEPS, .a = -1, .b = -1, .c = -1};
-    anl_instr list[] = {step, epoch, total, {.op = ANL_S_DIV, .a = 0, .b = 1, .c = -1}, {.op = ANL_S_DIV, .a = 0, .b = 2, .c = -1},
-                        {.op = ANL_X_CONST, .value = 0.5}, {.op = ANL_S_LT, .dtype = ANL_BOOL, .a = 4, .b = 5, .c = -1},
+    anl_instr list[] = {step,
+                        epoch,
+                        total,
+                        {.op = ANL_S_DIV, .a = 0, .b = 1, .c = -1},
+                        {.op = ANL_S_DIV, .a = 0, .b = 2, .c = -1},
+                        {.op = ANL_X_CONST, .value = 0.5},
+                        {.op = ANL_S_LT, .dtype = ANL_BOOL, .a = 4, .b = 5, .c = -1},
                         {.op = ANL_S_SELECT, .a = 6, .b = 3, .c = 5}};
     memcpy(p->scalar_instrs, list, sizeof list);
     p->scalar_instr_count = (int)ANL_COUNT(list);

@@ -42,7 +42,8 @@ static bool merged(const anl_contract_dim *dims, int count, int which, int64_t *
 }
 
 /* How a matrix of `rows` x `columns` with these strides is told to BLAS. */
-static bool form_of(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, CBLAS_TRANSPOSE *form, int64_t *leading)
+static bool form_of(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, CBLAS_TRANSPOSE *form,
+                    int64_t *leading)
 {
     if (column_stride == 1 && row_stride >= columns) {
         *form = CblasNoTrans;
@@ -67,8 +68,9 @@ static void blas_chunk(void *context, int chunk, int thread)
         b += rest % c->batch[d].size * c->batch[d].b;
         rest /= c->batch[d].size;
     }
-    cblas_sgemm(CblasRowMajor, k->a_form, k->b_form, (blasint)rows, (blasint)k->n, (blasint)k->k, 1, (const float *)r->run->arg[c->a_arg] + a,
-                (blasint)k->a_stride, (const float *)r->run->arg[c->b_arg] + b, (blasint)k->b_stride, 0, t->scratch, (blasint)k->n);
+    cblas_sgemm(CblasRowMajor, k->a_form, k->b_form, (blasint)rows, (blasint)k->n, (blasint)k->k, 1,
+                (const float *)r->run->arg[c->a_arg] + a, (blasint)k->a_stride, (const float *)r->run->arg[c->b_arg] + b,
+                (blasint)k->b_stride, 0, t->scratch, (blasint)k->n);
     host_block *block = &t->block;
     block->arg = r->run->arg;
     block->scalars = r->run->scalars;
@@ -100,8 +102,8 @@ host_kernel *anl_host_blas_new(const host_make *make, const anl_kernel *kernel)
         return NULL;
     for (int d = 0; d < c->batch_count; d++)
         k.batch *= c->batch[d].size;
-    /* Measured with AVX-512: our tiles are as fast or faster, but for large sums over the outer dim of both matrices. Where there are only the baseline's
-     * tiles, OpenBLAS knows the processor better from small sizes on. */
+    /* Measured with AVX-512: our tiles are as fast or faster, but for large sums over the outer dim of both matrices. Where there
+     * are only the baseline's tiles, OpenBLAS knows the processor better from small sizes on. */
     double terms = (double)k.m * (double)k.n * (double)k.k, least = 1 << 27;
     if (make->gemm == &anl_host_gemm_base)
         least = 1 << 21;
@@ -109,8 +111,8 @@ host_kernel *anl_host_blas_new(const host_make *make, const anl_kernel *kernel)
         return NULL;
     if (terms < least || k.m < 64 || k.n < 64 || k.k < 64 || k.m > INT32_MAX || k.n > INT32_MAX)
         return NULL;
-    if (!form_of(k.m, m_stride, k.k, ka_stride, &k.a_form, &k.a_stride) || !form_of(k.k, kb_stride, k.n, n_stride, &k.b_form, &k.b_stride) ||
-        k.a_stride > INT32_MAX || k.b_stride > INT32_MAX)
+    if (!form_of(k.m, m_stride, k.k, ka_stride, &k.a_form, &k.a_stride) ||
+        !form_of(k.k, kb_stride, k.n, n_stride, &k.b_form, &k.b_stride) || k.a_stride > INT32_MAX || k.b_stride > INT32_MAX)
         return NULL;
     k.a_row = m_stride;
     k.rows = host_round_up((k.m + 15) / 16, 16);

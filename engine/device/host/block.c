@@ -64,8 +64,8 @@ static inline void walk_next(walk *at, const host_access *access, int n)
     at->left = access->size[0];
 }
 
-/* ---- float32 functions without branches, so that loops over them become vectors. Polynomials after Cephes (S. Moshier); erf after
- * N. Juffa. About 1 ulp each, 2 at worst; tests compare them with the C library over all magnitudes. ---- */
+/* ---- float32 functions without branches, so that loops over them become vectors. Polynomials after Cephes (S. Moshier); erf
+ * after N. Juffa. About 1 ulp each, 2 at worst; tests compare them with the C library over all magnitudes. ---- */
 static inline float float_of(uint32_t bits)
 {
     float f;
@@ -199,7 +199,8 @@ static inline float fast_cosine_turn(float u)
 /* ---- draws: DRAWS counters at a time through Philox ---- */
 enum { DRAWS = 64 };
 
-static void draw(const int32_t *restrict element, const int32_t *restrict sample, int n, uint64_t step, uint64_t key, uint32_t word[restrict 4][DRAWS])
+static void draw(const int32_t *restrict element, const int32_t *restrict sample, int n, uint64_t step, uint64_t key,
+                 uint32_t word[restrict 4][DRAWS])
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t second[DRAWS];
@@ -216,30 +217,30 @@ static void draw(const int32_t *restrict element, const int32_t *restrict sample
 
 /* ---- int32 and bool (kept as int32 0 or 1). Arithmetic wraps. ---- */
 #define EACH for (int i = 0, n = block->n; i < n; i++)
-#define INT_UNARY(name, expression)                               \
-    static void int_##name(const host_op *op, host_block *block) \
-    {                                                             \
-        const int32_t *a = block->value[op->a];                   \
-        int32_t *restrict d = block->value[op->dst];              \
-        EACH                                                      \
-        {                                                         \
-            int32_t x = a[i];                                     \
-            d[i] = expression;                                    \
-        }                                                         \
+#define INT_UNARY(name, expression)                                                                                              \
+    static void int_##name(const host_op *op, host_block *block)                                                                 \
+    {                                                                                                                            \
+        const int32_t *a = block->value[op->a];                                                                                  \
+        int32_t *restrict d = block->value[op->dst];                                                                             \
+        EACH                                                                                                                     \
+        {                                                                                                                        \
+            int32_t x = a[i];                                                                                                    \
+            d[i] = expression;                                                                                                   \
+        }                                                                                                                        \
     }
-#define INT_BINARY(name, expression)                              \
-    static void int_##name(const host_op *op, host_block *block) \
-    {                                                             \
-        const int32_t *a = block->value[op->a];                   \
-        const int32_t *b = block->value[op->b];                   \
-        int32_t *restrict d = block->value[op->dst];              \
-        EACH                                                      \
-        {                                                         \
-            int32_t x = a[i], y = b[i];                           \
-            d[i] = expression;                                    \
-        }                                                         \
+#define INT_BINARY(name, expression)                                                                                             \
+    static void int_##name(const host_op *op, host_block *block)                                                                 \
+    {                                                                                                                            \
+        const int32_t *a = block->value[op->a];                                                                                  \
+        const int32_t *b = block->value[op->b];                                                                                  \
+        int32_t *restrict d = block->value[op->dst];                                                                             \
+        EACH                                                                                                                     \
+        {                                                                                                                        \
+            int32_t x = a[i], y = b[i];                                                                                          \
+            d[i] = expression;                                                                                                   \
+        }                                                                                                                        \
     }
-#define WRAP(x, operation, y) (int32_t)((uint32_t)(x) operation(uint32_t)(y))
+#define WRAP(x, operation, y) (int32_t)((uint32_t)(x)operation(uint32_t)(y))
 
 /* Quotients of int32 are exact in double: the nearest multiple is further away than rounding reaches. */
 static inline int32_t int_quotient(int32_t x, int32_t y) { return (int32_t)((double)x / (double)y); }
@@ -346,7 +347,8 @@ static void int_gather_where(const host_op *op, host_block *block)
 
 static void int_load_rows(const host_op *op, host_block *block)
 {
-    const int32_t *at = block->row_value[op->a], *guard = op->b >= 0 ? block->row_value[op->b] : NULL, *from = block->arg[op->slot];
+    const int32_t *at = block->row_value[op->a], *guard = op->b >= 0 ? block->row_value[op->b] : NULL,
+                  *from = block->arg[op->slot];
     int32_t *restrict d = block->value[op->dst];
     int32_t otherwise = (int32_t)op->value;
     int row = (int)op->key, rows = block->n / row;
@@ -477,7 +479,8 @@ static void spread(void *to, size_t element, int n)
     }
 }
 
-static void accumulate(bool f64, anl_combine combine, bool integer, const void *values, const host_span *span, double *s0, double *s1, void *scratch)
+static void accumulate(bool f64, anl_combine combine, bool integer, const void *values, const host_span *span, double *s0,
+                       double *s1, void *scratch)
 {
     if (integer) { /* exact in double */
         double *wide = (double *)scratch + 3 * HOST_BLOCK;

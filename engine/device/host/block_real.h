@@ -8,28 +8,28 @@
 #define D_OF(T) T *restrict d = block->value[op->dst]
 #define EACH for (int i = 0, n = block->n; i < n; i++)
 
-#define UNARY(name, D, A, expression)                            \
-    static void NAME(name)(const host_op *op, host_block *block) \
-    {                                                            \
-        A_OF(A);                                                 \
-        D_OF(D);                                                 \
-        EACH                                                     \
-        {                                                        \
-            A x = a[i];                                          \
-            d[i] = expression;                                   \
-        }                                                        \
+#define UNARY(name, D, A, expression)                                                                                            \
+    static void NAME(name)(const host_op *op, host_block *block)                                                                 \
+    {                                                                                                                            \
+        A_OF(A);                                                                                                                 \
+        D_OF(D);                                                                                                                 \
+        EACH                                                                                                                     \
+        {                                                                                                                        \
+            A x = a[i];                                                                                                          \
+            d[i] = expression;                                                                                                   \
+        }                                                                                                                        \
     }
-#define BINARY(name, D, A, expression)                           \
-    static void NAME(name)(const host_op *op, host_block *block) \
-    {                                                            \
-        A_OF(A);                                                 \
-        B_OF(A);                                                 \
-        D_OF(D);                                                 \
-        EACH                                                     \
-        {                                                        \
-            A x = a[i], y = b[i];                                \
-            d[i] = expression;                                   \
-        }                                                        \
+#define BINARY(name, D, A, expression)                                                                                           \
+    static void NAME(name)(const host_op *op, host_block *block)                                                                 \
+    {                                                                                                                            \
+        A_OF(A);                                                                                                                 \
+        B_OF(A);                                                                                                                 \
+        D_OF(D);                                                                                                                 \
+        EACH                                                                                                                     \
+        {                                                                                                                        \
+            A x = a[i], y = b[i];                                                                                                \
+            d[i] = expression;                                                                                                   \
+        }                                                                                                                        \
     }
 
 UNARY(negate, REAL, REAL, -x)
@@ -494,7 +494,8 @@ static void NAME(column_max)(const REAL *v, int rows, int n, REAL *restrict t)
     }
 }
 
-static void NAME(accumulate)(anl_combine combine, const void *values, const host_span *span, double *s0, double *s1, void *scratch)
+static void NAME(accumulate)(anl_combine combine, const void *values, const host_span *span, double *s0, double *s1,
+                             void *scratch)
 {
     const REAL *v = values;
     int rows = span->reduced, n = span->inner;
@@ -536,15 +537,24 @@ static void NAME(accumulate)(anl_combine combine, const void *values, const host
                     s1[0] = (double)(span->first + i);
                 }
             } else {
-                for (int r = 0; r < rows; r++) {
+                for (int j = 0; j < n; j++) {
+                    t0[j] = -(REAL)INFINITY;
+                    t1[j] = 0;
+                }
+                for (int r = 0; r < rows; r++) { /* rows of a block are few enough to be counted in REAL */
                     const REAL *q = v + (int64_t)r * n;
-                    double index = (double)(span->first + r);
+                    REAL index = (REAL)r;
                     for (int j = 0; j < n; j++) {
-                        double m = (double)q[j];
-                        bool more = m > s0[j];
-                        s0[j] = more ? m : s0[j];
-                        s1[j] = more ? index : s1[j];
+                        bool more = q[j] > t0[j];
+                        t0[j] = more ? q[j] : t0[j];
+                        t1[j] = more ? index : t1[j];
                     }
+                }
+                for (int j = 0; j < n; j++) {
+                    double m = (double)t0[j], index = (double)span->first + (double)t1[j];
+                    bool more = m > s0[j];
+                    s0[j] = more ? m : s0[j];
+                    s1[j] = more ? index : s1[j];
                 }
             }
             break;

@@ -52,15 +52,16 @@ typedef struct builder {
     const host_body_options *options;
     int count; /* instructions before options->last */
     bool *needed, *affine;
-    bool *needed_row; /* once a row: of a row value, or of an index that grows evenly along the row its value at the row's start */
-    bool *even;       /* index = what it is at the row's start + slope * place in the row */
+    bool
+        *needed_row; /* once a row: of a row value, or of an index that grows evenly along the row its value at the row's start */
+    bool *even;      /* index = what it is at the row's start + slope * place in the row */
     int64_t *slope;
-    int inner;        /* iteration position of the innermost dim, which rows run along */
-    int64_t row;      /* its size; 0: rows are not told apart */
+    int inner;   /* iteration position of the innermost dim, which rows run along */
+    int64_t row; /* its size; 0: rows are not told apart */
     int64_t (*coefficient)[ANL_MAX_DIMS], *base;
     int position[ANL_MAX_DIMS]; /* of a kernel dim among the iteration dims, -1: none */
     uint32_t *mask;             /* iteration positions that a value depends on */
-    enum { HOISTED, SLOW, ROW, FAST } *rate;
+    enum { HOISTED, SLOW, ROW, FAST } * rate;
 } builder;
 
 static bool guarded(const builder *w, const anl_instr *i)
@@ -204,8 +205,8 @@ static bool make_op(const builder *w, int n, bool row, host_op *op, anl_diagnost
     op->fn = o->simd->select(o->f64, kind, i->dtype, operand);
     if (op->fn)
         return true;
-    anl_diagnose(diagnostics, ANL_A_program_invalid, (anl_span){0}, "kernel `%s`: the host device has no operation %d on type %d", w->kernel->name,
-                 i->op, operand);
+    anl_diagnose(diagnostics, ANL_A_program_invalid, (anl_span){0}, "kernel `%s`: the host device has no operation %d on type %d",
+                 w->kernel->name, i->op, operand);
     return false;
 }
 
@@ -224,8 +225,9 @@ static void place(const builder *w, host_body *body, const int32_t *last_use)
     for (int k = 0; k < body->op_count; k++) {
         const host_op *op = &body->ops[k];
         const anl_instr *i = &w->kernel->instrs[op->dst];
-        bool in_memory = (i->op == ANL_X_ACC && !w->options->acc_affine) ||
-                         (i->op == ANL_X_LOAD && i->dtype == ANL_F32 && op->access.count == 1 && op->access.stride[0] == 1 && !op->copy);
+        bool in_memory =
+            (i->op == ANL_X_ACC && !w->options->acc_affine) ||
+            (i->op == ANL_X_LOAD && i->dtype == ANL_F32 && op->access.count == 1 && op->access.stride[0] == 1 && !op->copy);
         if (!in_memory) {
             int slot = 0;
             while (taken[slot])
@@ -320,7 +322,8 @@ static void slope_of(const builder *w, int n)
     }
 }
 
-/* How often a value has to be computed. A hoisted value is only made of hoisted ones, a row value of hoisted, slow and row ones. */
+/* How often a value has to be computed. A hoisted value is only made of hoisted ones, a row value of hoisted, slow and row ones.
+ */
 static void rate_of(builder *w, int n)
 {
     const host_body_options *o = w->options;
@@ -345,8 +348,8 @@ static void rate_of(builder *w, int n)
     slope_of(w, n);
 }
 
-/* Has a value of its own for each row? What is the same in every block has too, unless it is one number: at a row's start it is not what it is
- * at the point of that number. */
+/* Has a value of its own for each row? What is the same in every block has too, unless it is one number: at a row's start it is
+ * not what it is at the point of that number. */
 static bool by_row(const builder *w, int n) { return w->rate[n] >= ROW || (w->rate[n] == HOISTED && w->mask[n] != 0); }
 
 static void need(builder *w, int32_t *last_use, int32_t operand, int user, bool row)
@@ -393,7 +396,8 @@ static void find_needed(builder *w, int32_t *last_use)
     }
 }
 
-host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const host_body_options *options, anl_diagnostics *diagnostics)
+host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const host_body_options *options,
+                             anl_diagnostics *diagnostics)
 {
     int count = options->last;
     host_body *body = ANL_NEW(arena, host_body);
@@ -460,7 +464,8 @@ host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const h
         place(&w, body, last_use);
         size_t element = options->f64 ? 8 : 4;
         body->slot_bytes = (size_t)host_round_up((int64_t)((size_t)body->block * element), HOST_LINE) + 3 * HOST_LINE;
-        body->row_slot_bytes = w.row > 0 ? (size_t)host_round_up((int64_t)((size_t)(body->block / w.row) * element), HOST_LINE) : 0;
+        body->row_slot_bytes =
+            w.row > 0 ? (size_t)host_round_up((int64_t)((size_t)(body->block / w.row) * element), HOST_LINE) : 0;
         if (options->stores)
             fine = make_stores(&w, arena, body);
     }
@@ -468,11 +473,15 @@ host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const h
     return fine ? body : NULL;
 }
 
-static size_t pointer_bytes(const host_body *body) { return (size_t)host_round_up((int64_t)sizeof(void *) * 4 * body->instr_count, HOST_LINE); }
+static size_t pointer_bytes(const host_body *body)
+{
+    return (size_t)host_round_up((int64_t)sizeof(void *) * 4 * body->instr_count, HOST_LINE);
+}
 
 size_t anl_host_body_bytes(const host_body *body)
 {
-    return pointer_bytes(body) + body->slot_bytes * (size_t)body->slot_count + body->row_slot_bytes * (size_t)body->row_slot_count;
+    return pointer_bytes(body) + body->slot_bytes * (size_t)body->slot_count +
+           body->row_slot_bytes * (size_t)body->row_slot_count;
 }
 
 void anl_host_body_enter(const host_body *body, const host_simd *simd, host_block *block, int64_t run)
@@ -489,7 +498,8 @@ void anl_host_body_enter(const host_body *body, const host_simd *simd, host_bloc
     char *slots = (char *)block->memory + pointer_bytes(body), *rows = slots + body->slot_bytes * (size_t)body->slot_count;
     for (int n = 0; n < body->instr_count; n++) {
         block->value[n] = block->home[n] = body->home[n] < 0 ? NULL : slots + body->slot_bytes * (size_t)body->home[n];
-        block->row_value[n] = block->row_home[n] = body->row_home[n] < 0 ? NULL : rows + body->row_slot_bytes * (size_t)body->row_home[n];
+        block->row_value[n] = block->row_home[n] =
+            body->row_home[n] < 0 ? NULL : rows + body->row_slot_bytes * (size_t)body->row_home[n];
     }
     block->p = 0;
     block->n = (int)host_minimum(body->block, body->total);
@@ -527,7 +537,8 @@ void anl_host_body_evaluate(const host_body *body, const host_simd *simd, host_b
             const host_op *op = &body->slow[k];
             op->fn(op, block);
             if (op->widen)
-                simd->spread(block->value[op->dst], body->f64 && body->kernel->instrs[op->dst].dtype == ANL_F32 ? 8 : 4, body->block);
+                simd->spread(block->value[op->dst], body->f64 && body->kernel->instrs[op->dst].dtype == ANL_F32 ? 8 : 4,
+                             body->block);
         }
     }
     if (body->row_op_count > 0)

@@ -36,7 +36,8 @@ static double sum_k(const plain_kernel *k, const void *a, const void *b, int64_t
 }
 
 /* Sum over the windows from `w` on; position: the output's own position in each window. */
-static double sum_windows(const plain_kernel *k, int w, const int64_t *position, const void *a, const void *b, int64_t ao, int64_t bo)
+static double sum_windows(const plain_kernel *k, int w, const int64_t *position, const void *a, const void *b, int64_t ao,
+                          int64_t bo)
 {
     const anl_contract *c = &k->base.kernel->contract;
     if (w == c->window_count)
@@ -123,7 +124,8 @@ static const host_kernel_class plain_class = {.run = plain_run};
 
 host_body *anl_host_contract_tail(const host_make *make, const anl_kernel *kernel, int block, int64_t granule)
 {
-    host_body_options options = {.f64 = make->f64, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true};
+    host_body_options options = {
+        .f64 = make->f64, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true};
     options.dim_count = kernel->dim_count;
     for (int d = 0; d < kernel->dim_count; d++)
         options.order[d] = d;
@@ -186,7 +188,8 @@ static int32_t advance(rewriter *w, int32_t sum, int dim, int64_t stride)
     return binary(w, ANL_I32, ANL_S_ADD, sum, binary(w, ANL_I32, ANL_S_MUL, index, whole(w, stride)));
 }
 
-/* The index along A's own axis of a window, times its stride, added to `sum`; conditions under which there is such an element go to *guard. */
+/* The index along A's own axis of a window, times its stride, added to `sum`; conditions under which there is such an element go
+ * to *guard. */
 static int32_t window_index(rewriter *w, const anl_window *window, int own, int summed, int32_t sum, int32_t *guard)
 {
     int64_t low, high, size, stride;
@@ -208,7 +211,8 @@ static int32_t window_index(rewriter *w, const anl_window *window, int own, int 
         int out = w->c->role == ANL_CONTRACT_FORWARD ? own : summed, tap = w->c->role == ANL_CONTRACT_FORWARD ? summed : own;
         at = advance(w, advance(w, whole(w, -window->padding), out, window->stride), tap, window->dilation);
         low = -window->padding;
-        high = (int64_t)(window->out_size - 1) * window->stride + (int64_t)(window->tap_size - 1) * window->dilation - window->padding;
+        high = (int64_t)(window->out_size - 1) * window->stride + (int64_t)(window->tap_size - 1) * window->dilation -
+               window->padding;
         size = window->in_size;
         stride = window->x;
     }

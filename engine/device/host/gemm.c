@@ -73,7 +73,8 @@ ALWAYS_INLINE void product_rows(const int rows, int column_count, const float *c
     }
 }
 
-ALWAYS_INLINE void outer_rows(const int rows, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c, int64_t ldc)
+ALWAYS_INLINE void outer_rows(const int rows, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo,
+                              float *c, int64_t ldc)
 {
     vector sum[ROWS][2];
 #pragma GCC unroll 16
@@ -97,25 +98,26 @@ ALWAYS_INLINE void outer_rows(const int rows, int steps, const float *x, const i
     }
 }
 
-static void product(int row_count, int column_count, const float *const *row, int taps, const int64_t *offset, const float *const *panel, int depth,
-                    float *c, int64_t ldc)
+static void product(int row_count, int column_count, const float *const *row, int taps, const int64_t *offset,
+                    const float *const *panel, int depth, float *c, int64_t ldc)
 {
     switch (row_count) {
-#define X(rows)                                                                             \
-    case rows:                                                                              \
-        product_rows(rows, column_count, row, taps, offset, panel, depth, c, ldc); \
+#define X(rows)                                                                                                                  \
+    case rows:                                                                                                                   \
+        product_rows(rows, column_count, row, taps, offset, panel, depth, c, ldc);                                               \
         break;
         EACH_ROWS(X)
 #undef X
     }
 }
 
-static void outer(int row_count, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c, int64_t ldc)
+static void outer(int row_count, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c,
+                  int64_t ldc)
 {
     switch (row_count) {
-#define X(rows)                                           \
-    case rows:                                            \
-        outer_rows(rows, steps, x, xo, y, yo, c, ldc); \
+#define X(rows)                                                                                                                  \
+    case rows:                                                                                                                   \
+        outer_rows(rows, steps, x, xo, y, yo, c, ldc);                                                                           \
         break;
         EACH_OUTER(X)
 #undef X

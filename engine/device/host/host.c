@@ -79,7 +79,8 @@ static void *allocate(size_t bytes)
 
 static anl_status no_memory(anl_diagnostics *diagnostics, const char *what, int64_t bytes)
 {
-    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, nowhere, "host memory ran out: %s needs %.1f MiB", what, (double)bytes / 1048576.0);
+    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, nowhere, "host memory ran out: %s needs %.1f MiB", what,
+                                     (double)bytes / 1048576.0);
     anl_diagnostic_note(diagnostics, d, "a smaller batch or image size needs less");
     return ANL_ERROR_MEMORY;
 }
@@ -107,8 +108,8 @@ static anl_status check_range(const char *what, int64_t offset, int64_t count, i
 {
     if (offset >= 0 && count >= 0 && offset <= size && count <= size - offset)
         return ANL_OK;
-    anl_diagnose(diagnostics, ANL_A_device_range, nowhere, "%s: bytes %lld to %lld do not lie within its %lld", what, (long long)offset,
-                 (long long)(offset + count), (long long)size);
+    anl_diagnose(diagnostics, ANL_A_device_range, nowhere, "%s: bytes %lld to %lld do not lie within its %lld", what,
+                 (long long)offset, (long long)(offset + count), (long long)size);
     return ANL_ERROR_ARGUMENT;
 }
 
@@ -165,7 +166,8 @@ static anl_status grow_device(host_device *device, const host_exec *e, anl_diagn
     }
     for (int t = 0; t < device->thread_count; t++) {
         host_thread *thread = &device->threads[t];
-        if (!grow(&thread->block.memory, &thread->block.memory_bytes, block) || !grow(&thread->scratch, &thread->scratch_bytes, scratch))
+        if (!grow(&thread->block.memory, &thread->block.memory_bytes, block) ||
+            !grow(&thread->scratch, &thread->scratch_bytes, scratch))
             return no_memory(diagnostics, "a thread's working memory", (int64_t)(block + scratch));
     }
     if (!grow(&device->shared, &device->shared_bytes, shared))
@@ -199,13 +201,18 @@ static void fill_tables(const host_exec *e)
 static anl_status make_kernels(host_device *device, host_exec *e, anl_diagnostics *diagnostics)
 {
     const anl_program *program = e->program;
-    host_make make = {.arena = e->arena, .simd = device->simd, .gemm = best_gemm(device->simd), .f64 = program->f64, .plain = device->plain, .diagnostics = diagnostics};
+    host_make make = {.arena = e->arena,
+                      .simd = device->simd,
+                      .gemm = best_gemm(device->simd),
+                      .f64 = program->f64,
+                      .plain = device->plain,
+                      .diagnostics = diagnostics};
     e->kernels = ANL_NEW_ARRAY(e->arena, host_kernel *, program->kernel_count + 1);
     for (int k = 0; k < program->kernel_count; k++) {
         const anl_kernel *kernel = &program->kernels[k];
         if (kernel->accumulator_count > HOST_ACCUMULATORS) {
-            anl_diagnose(diagnostics, ANL_A_program_limit, nowhere, "kernel `%s` has %d accumulators; the host device takes %d", kernel->name,
-                         kernel->accumulator_count, HOST_ACCUMULATORS);
+            anl_diagnose(diagnostics, ANL_A_program_limit, nowhere, "kernel `%s` has %d accumulators; the host device takes %d",
+                         kernel->name, kernel->accumulator_count, HOST_ACCUMULATORS);
             return ANL_ERROR_LIMIT;
         }
         switch (kernel->kind) {
@@ -225,7 +232,8 @@ static anl_status make_kernels(host_device *device, host_exec *e, anl_diagnostic
     return ANL_OK;
 }
 
-static anl_status exec_new(anl_device *base, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics, anl_exec **out)
+static anl_status exec_new(anl_device *base, const anl_program *program, anl_memory *state, anl_diagnostics *diagnostics,
+                           anl_exec **out)
 {
     host_device *device = (host_device *)base;
     int64_t state_bytes = state ? ((host_memory *)state)->count : 0;
@@ -270,8 +278,12 @@ static void run_kernel(host_exec *e, int k, int64_t step, const double *scalars)
 {
     host_device *device = (host_device *)e->base.device;
     const anl_kernel *kernel = &e->program->kernels[k];
-    host_run run = {.scalars = scalars, .step = (uint64_t)step, .serial = ++device->serial, .pool = device->pool,
-                    .threads = device->threads, .shared = device->shared};
+    host_run run = {.scalars = scalars,
+                    .step = (uint64_t)step,
+                    .serial = ++device->serial,
+                    .pool = device->pool,
+                    .threads = device->threads,
+                    .shared = device->shared};
     for (int a = 0; a < kernel->arg_count; a++)
         run.arg[a] = address(e, kernel->args[a].buffer);
     e->kernels[k]->class->run(e->kernels[k], &run);
@@ -315,8 +327,8 @@ static anl_status check_port(const host_exec *e, const char *what, const anl_por
     int64_t bytes = e->program->buffers[ports[port].buffer].bytes;
     if (bytes == count)
         return ANL_OK;
-    anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "%s `%s` takes %lld bytes, %lld were given", what, ports[port].name, (long long)bytes,
-                 (long long)count);
+    anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "%s `%s` takes %lld bytes, %lld were given", what, ports[port].name,
+                 (long long)bytes, (long long)count);
     return ANL_ERROR_ARGUMENT;
 }
 
@@ -448,12 +460,14 @@ anl_status anl_host_open(const anl_device_options *options, anl_diagnostics *dia
 {
     *out = NULL;
     if (options->threads < 0 || options->threads > 4096) {
-        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "%d threads were asked for; 0 (one a core) to 4096 can be had", options->threads);
+        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "%d threads were asked for; 0 (one a core) to 4096 can be had",
+                     options->threads);
         return ANL_ERROR_ARGUMENT;
     }
     const host_simd *simd = best_simd(options->plain ? "base" : options->instructions);
     if (!simd) {
-        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "the host device knows no instruction set `%s`", options->instructions);
+        anl_diagnose(diagnostics, ANL_A_device_call, nowhere, "the host device knows no instruction set `%s`",
+                     options->instructions);
         return ANL_ERROR_ARGUMENT;
     }
     host_device *device = anl_malloc(sizeof *device);

@@ -32,18 +32,18 @@ struct host_op {
     double value;
     uint64_t key;
     host_access access;
-    bool copy; /* a load that may not point into memory: a store changes it before it is used, or the block is spread */
+    bool copy;  /* a load that may not point into memory: a store changes it before it is used, or the block is spread */
     bool widen; /* slow: faster operations read it as a whole block */
 };
 
 /* What one thread works with on one body. */
 struct host_block {
-    int64_t p; /* first point of the block, in iteration order */
-    int n;     /* points */
-    void **value;    /* per instruction: where its block is */
-    void **home;     /* per instruction: its own buffer, or NULL */
+    int64_t p;                    /* first point of the block, in iteration order */
+    int n;                        /* points */
+    void **value;                 /* per instruction: where its block is */
+    void **home;                  /* per instruction: its own buffer, or NULL */
     void **row_value, **row_home; /* the same for values computed once a row */
-    void *const *arg; /* per kernel argument: first element of the buffer */
+    void *const *arg;             /* per kernel argument: first element of the buffer */
     const double *scalars;
     uint64_t step;
     void *acc[HOST_ACCUMULATORS][2]; /* tails: results of the accumulators, element 0 is point acc_origin */
@@ -55,23 +55,23 @@ struct host_block {
     int64_t slow_at; /* which stretch of slow values holds */
 };
 
-/* Instructions made ready for a domain cut into blocks. Four rates: hoisted (the same in every block), slow (one value for a stretch of
- * several blocks, evaluated at one point and spread), row (one value for each row of the innermost dim, most often the channels: index arithmetic and
- * guards), and the rest. */
+/* Instructions made ready for a domain cut into blocks. Four rates: hoisted (the same in every block), slow (one value for a
+ * stretch of several blocks, evaluated at one point and spread), row (one value for each row of the innermost dim, most often the
+ * channels: index arithmetic and guards), and the rest. */
 typedef struct host_body {
     const anl_kernel *kernel;
     bool f64;
-    int64_t total;    /* points */
-    int block;        /* largest n */
+    int64_t total; /* points */
+    int block;     /* largest n */
     host_op *hoisted, *slow, *rows, *ops, *stores;
     int hoisted_count, slow_count, row_op_count, op_count, store_count;
     int64_t slow_span;
-    int64_t row;      /* points of a row; 0: none are told apart */
+    int64_t row; /* points of a row; 0: none are told apart */
     int32_t *row_home;
     int row_slot_count;
     size_t row_slot_bytes;
     int instr_count;
-    int32_t *home;    /* per instruction: slot number or -1 */
+    int32_t *home; /* per instruction: slot number or -1 */
     int slot_count;
     size_t slot_bytes;
 } host_body;
@@ -79,8 +79,8 @@ typedef struct host_body {
 /* ---- what is compiled once per instruction set ---- */
 typedef struct host_span { /* a block of values as [outer][reduced][inner] and where its accumulation starts */
     int outer, reduced, inner;
-    int64_t first;    /* reduced index of the first row */
-    double before;    /* rows accumulated before, same for all points of the block */
+    int64_t first;        /* reduced index of the first row */
+    double before;        /* rows accumulated before, same for all points of the block */
     int64_t state_stride; /* states between outer rows */
 } host_span;
 
@@ -90,19 +90,23 @@ typedef struct host_simd {
     host_fn *(*select)(bool f64, int op, int dtype, int operand);
     host_fn *(*store)(bool f64, int dtype, bool scatter);
     void (*spread)(void *to, size_t element, int n); /* first element into all n */
-    /* Accumulates a block of values into states (two doubles per kept point: s0[], s1[]); scratch holds 4 * HOST_BLOCK doubles. */
-    void (*accumulate)(bool f64, anl_combine combine, bool integer, const void *values, const host_span *span, double *s0, double *s1, void *scratch);
+    /* Accumulates a block of values into states (two doubles per kept point: s0[], s1[]); scratch holds 4 * HOST_BLOCK doubles.
+     */
+    void (*accumulate)(bool f64, anl_combine combine, bool integer, const void *values, const host_span *span, double *s0,
+                       double *s1, void *scratch);
 } host_simd;
 
 /* Matrix kernels on float32 (gemm.c): tiles that stay in registers. */
 typedef struct host_gemm {
-    int rows, columns;  /* tile of `rows` */
-    int outer_rows;     /* tile of `outer`: outer_rows x columns */
-    /* c[r * ldc + j] = sum over taps t and k < depth of row[r][offset[t] + k] * panel[t][k * columns + j], r < row_count, j < column_count. */
-    void (*product)(int row_count, int column_count, const float *const *row, int taps, const int64_t *offset, const float *const *panel, int depth,
-                    float *c, int64_t ldc);
+    int rows, columns; /* tile of `rows` */
+    int outer_rows;    /* tile of `outer`: outer_rows x columns */
+    /* c[r * ldc + j] = sum over taps t and k < depth of row[r][offset[t] + k] * panel[t][k * columns + j], r < row_count, j <
+     * column_count. */
+    void (*product)(int row_count, int column_count, const float *const *row, int taps, const int64_t *offset,
+                    const float *const *panel, int depth, float *c, int64_t ldc);
     /* c[r * ldc + j] += sum over s < steps of x[xo[s] + r] * y[yo[s] + j], r < row_count, all columns. */
-    void (*outer)(int row_count, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c, int64_t ldc);
+    void (*outer)(int row_count, int steps, const float *x, const int64_t *xo, const float *y, const int64_t *yo, float *c,
+                  int64_t ldc);
 } host_gemm;
 extern const host_gemm anl_host_gemm_base;
 #if ANL_HOST_X86
@@ -113,18 +117,19 @@ extern const host_gemm anl_host_gemm_avx2, anl_host_gemm_avx512;
 typedef struct host_body_options {
     bool f64;
     const host_simd *simd;
-    int first, last;   /* instructions [first, last) */
-    int dim_count;     /* iteration dims, outermost first: kernel dims in the order of `order` */
+    int first, last; /* instructions [first, last) */
+    int dim_count;   /* iteration dims, outermost first: kernel dims in the order of `order` */
     int order[ANL_MAX_DIMS];
-    int block;         /* points per block at most */
-    int64_t granule;   /* every block starts at a multiple of this; block is one too */
-    int64_t stretch;   /* no block straddles a multiple of this (0: not known) */
-    bool stores;       /* roots: the stores; else the accumulators' instructions */
-    bool acc_affine;   /* ACC is read at acc_stride (by kernel dim); else at the point's number */
+    int block;       /* points per block at most */
+    int64_t granule; /* every block starts at a multiple of this; block is one too */
+    int64_t stretch; /* no block straddles a multiple of this (0: not known) */
+    bool stores;     /* roots: the stores; else the accumulators' instructions */
+    bool acc_affine; /* ACC is read at acc_stride (by kernel dim); else at the point's number */
     int64_t acc_stride[ANL_MAX_DIMS];
 } host_body_options;
 /* Memory from the arena. NULL after a diagnostic (an instruction that does not exist). */
-host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const host_body_options *options, anl_diagnostics *diagnostics);
+host_body *anl_host_body_new(anl_arena *arena, const anl_kernel *kernel, const host_body_options *options,
+                             anl_diagnostics *diagnostics);
 /* Bytes one thread needs for a body's blocks. */
 size_t anl_host_body_bytes(const host_body *body);
 /* Binds a thread's block to a body for this run; block->memory must be large enough. */

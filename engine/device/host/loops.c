@@ -1,6 +1,6 @@
 /* MAP and REDUCE kernels: how their points are cut into blocks and chunks, and how partial results are put together.
- * In: a kernel and its bodies. Out: its stores done. Chunks depend on shapes alone, never on the number of threads, and are put together
- * in a fixed order: the same bits come out of any number of threads. */
+ * In: a kernel and its bodies. Out: its stores done. Chunks depend on shapes alone, never on the number of threads, and are put
+ * together in a fixed order: the same bits come out of any number of threads. */
 #include "device/host/host.h"
 
 #include <math.h>
@@ -111,7 +111,10 @@ typedef struct reducing {
     int64_t combine_chunk;
 } reducing;
 
-static size_t result_bytes(const reduce_kernel *k) { return (size_t)host_round_up(kept_of(k) * (k->base.f64 ? 8 : 4), HOST_LINE); }
+static size_t result_bytes(const reduce_kernel *k)
+{
+    return (size_t)host_round_up(kept_of(k) * (k->base.f64 ? 8 : 4), HOST_LINE);
+}
 
 static void *result_of(const reducing *r, int accumulator, int component)
 {
@@ -135,20 +138,25 @@ static void finish_states(const reducing *r, int a, int64_t at, int64_t count, c
     double total = (double)r->kernel->reduced;
     for (int component = 0; component < (accumulator->combine == ANL_MOMENTS ? 2 : 1); component++) {
         void *to = result_of(r, a, component);
-        for (int64_t i = 0; i < count; i++) {
-            double value = s0[i];
-            if (accumulator->combine == ANL_ARGMAX)
-                value = s1[i];
-            else if (accumulator->combine == ANL_LOGSUMEXP)
-                value = s0[i] == INFINITY ? s0[i] + 0 * s1[i] : s0[i] + log(s1[i]);
-            else if (component == 1)
-                value = total > 0 ? s1[i] / total : 0;
-            if (accumulator->dtype != ANL_F32)
-                ((int32_t *)to)[at + i] = value > -2147483648.0 ? (int32_t)(int64_t)value : INT32_MIN;
-            else if (f64)
-                ((double *)to)[at + i] = value;
-            else
-                ((float *)to)[at + i] = (float)value;
+        const double *from = accumulator->combine == ANL_ARGMAX || component == 1 ? s1 : s0;
+        double scale = component == 1 ? (total > 0 ? 1 / total : 0) : 1;
+        if (accumulator->combine == ANL_LOGSUMEXP) {
+            for (int64_t i = 0; i < count; i++) {
+                double value = s0[i] == INFINITY ? s0[i] + 0 * s1[i] : s0[i] + log(s1[i]);
+                if (f64)
+                    ((double *)to)[at + i] = value;
+                else
+                    ((float *)to)[at + i] = (float)value;
+            }
+        } else if (accumulator->dtype != ANL_F32) {
+            for (int64_t i = 0; i < count; i++)
+                ((int32_t *)to)[at + i] = from[i] > -2147483648.0 ? (int32_t)(int64_t)from[i] : INT32_MIN;
+        } else if (f64) {
+            for (int64_t i = 0; i < count; i++)
+                ((double *)to)[at + i] = from[i] * scale;
+        } else {
+            for (int64_t i = 0; i < count; i++)
+                ((float *)to)[at + i] = (float)(from[i] * scale);
         }
     }
 }
@@ -165,7 +173,8 @@ static void reduce_chunk(void *context, int chunk, int thread)
     bind(block, r->run);
     anl_host_body_enter(k->body, simd, block, r->run->serial);
 
-    int64_t part = chunk % k->reduced_chunks, slice = chunk / k->reduced_chunks % k->slices, group = chunk / k->reduced_chunks / k->slices;
+    int64_t part = chunk % k->reduced_chunks, slice = chunk / k->reduced_chunks % k->slices,
+            group = chunk / k->reduced_chunks / k->slices;
     int64_t o0 = group * k->outer_chunk, o1 = host_minimum(k->outer, o0 + k->outer_chunk);
     int64_t r0 = part * k->reduced_chunk, r1 = host_minimum(k->reduced, r0 + k->reduced_chunk);
     int64_t i0 = slice * k->slice, in = host_minimum(k->slice, k->inner - i0);
@@ -180,7 +189,12 @@ static void reduce_chunk(void *context, int chunk, int thread)
         for (int64_t at = r0; at < r1; at += k->rows) {
             int64_t rows = host_minimum(k->rows, r1 - at);
             anl_host_body_evaluate(k->body, simd, block, (o * k->reduced + at) * k->inner + i0, (int)(many * rows * in), false);
-            host_span span = {.outer = (int)many, .reduced = (int)rows, .inner = (int)in, .first = at, .before = (double)(at - r0), .state_stride = in};
+            host_span span = {.outer = (int)many,
+                              .reduced = (int)rows,
+                              .inner = (int)in,
+                              .first = at,
+                              .before = (double)(at - r0),
+                              .state_stride = in};
             for (int a = 0; a < kernel->accumulator_count; a++) {
                 const anl_accumulator *accumulator = &kernel->accumulators[a];
                 double *s0 = own + 2 * a * capacity + (o - o0) * in;
@@ -271,7 +285,8 @@ static void reduce_run(const host_kernel *kernel, host_run *run)
 
 static const host_kernel_class reduce_class = {.run = reduce_run};
 
-/* How many kept dims stay outside the reduced ones, so that the walk follows memory: judged by the load that reads most elements. */
+/* How many kept dims stay outside the reduced ones, so that the walk follows memory: judged by the load that reads most elements.
+ */
 static int split_of(const anl_kernel *kernel, int64_t reduced)
 {
     int64_t most = 0, best[ANL_MAX_DIMS] = {0};
@@ -380,7 +395,8 @@ host_kernel *anl_host_reduce_new(const host_make *make, const anl_kernel *kernel
     k->outer_chunks = (k->outer + k->outer_chunk - 1) / k->outer_chunk;
 
     k->body = anl_host_body_new(make->arena, kernel, &options, make->diagnostics);
-    host_body_options tail = {.f64 = make->f64, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true};
+    host_body_options tail = {
+        .f64 = make->f64, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true};
     in_order(&tail, kept);
     anl_host_block_shape(kept, kernel->dims, &tail.block, &tail.granule, &tail.stretch);
     k->tail = anl_host_body_new(make->arena, kernel, &tail, make->diagnostics);

@@ -1,9 +1,9 @@
 /* The fast ways of a float32 contraction. In: a CONTRACT kernel. Out: its stores done.
- *   direct:  a tile's rows are the same output position of several images, so all of them have the same valid taps: no copies, no padding,
- *            and the gradient by the input of a strided convolution costs no more than its real terms.
- *   copied:  where k does not lie together in A, k is tiny, or there are few images: rows are gathered first ("im2col").
- *   weight:  sums over positions and images, as outer products of short pieces of two rows.
- * How the work is cut depends on shapes alone, and every sum has a fixed order: the same bits on any number of threads. */
+ *   direct:  a tile's rows are the same output position of several images, so all of them have the same valid taps: no copies, no
+ * padding, and the gradient by the input of a strided convolution costs no more than its real terms. copied:  where k does not
+ * lie together in A, k is tiny, or there are few images: rows are gathered first ("im2col"). weight:  sums over positions and
+ * images, as outer products of short pieces of two rows. How the work is cut depends on shapes alone, and every sum has a fixed
+ * order: the same bits on any number of threads. */
 #include "device/host/contract.h"
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ typedef struct product_kernel {
     reach_table table;   /* from the output's own positions */
     reach_table gather;  /* from the positions whose taps are gathered side by side, where they are */
     bool gather_runs;    /* neighbouring taps of the last window are neighbours in memory */
-    int64_t panels;  /* column tiles */
+    int64_t panels;      /* column tiles */
 
     bool copied;
     /* direct: groups of images, bands of positions. copied: groups of rows */
@@ -50,13 +50,13 @@ typedef struct product_kernel {
 
     /* weight */
     bool pack_x, pack_y;
-    int64_t width;      /* x values of a step: m, or taps x m where they were gathered */
-    int64_t parts;      /* of the summed range, each with its own sums */
-    int64_t part_k;     /* k points a part */
+    int64_t width;                  /* x values of a step: m, or taps x m where they were gathered */
+    int64_t parts;                  /* of the summed range, each with its own sums */
+    int64_t part_k;                 /* k points a part */
     int64_t row_groups, group_taps; /* taps are shared out among chunks */
-    int64_t slab, slab_positions; /* positions along the first window in a block; summed positions for each of them */
+    int64_t slab, slab_positions;   /* positions along the first window in a block; summed positions for each of them */
     int64_t steps_most, block_k;
-    int64_t columns;    /* padded n */
+    int64_t columns; /* padded n */
 } product_kernel;
 
 typedef struct product_run {
@@ -141,9 +141,10 @@ static reach_table table_of(anl_arena *arena, const anl_contract *c, anl_contrac
     return t;
 }
 
-/* The valid steps of a position over all windows, of the first window only those from `from` to below `to`: number of them; step[], offset[] and
- * other[] of each, in order. */
-static int64_t steps_within(const reach_table *t, int64_t position, int64_t from, int64_t to, int32_t *step, int64_t *offset, int64_t *other)
+/* The valid steps of a position over all windows, of the first window only those from `from` to below `to`: number of them;
+ * step[], offset[] and other[] of each, in order. */
+static int64_t steps_within(const reach_table *t, int64_t position, int64_t from, int64_t to, int32_t *step, int64_t *offset,
+                            int64_t *other)
 {
     const reach *r[3] = {&no_window, &no_window, &no_window};
     int64_t size[3] = {1, 1, 1};
@@ -181,7 +182,8 @@ static void pack_panel(void *context, int chunk, int thread)
     const product_run *r = context;
     const product_kernel *k = r->kernel;
     int width = k->gemm->columns;
-    int64_t batch = chunk / k->panels, panel = chunk % k->panels, first = panel * width, count = host_minimum(width, k->n - first);
+    int64_t batch = chunk / k->panels, panel = chunk % k->panels, first = panel * width,
+            count = host_minimum(width, k->n - first);
     for (int64_t t = 0; t < k->taps; t++) {
         float *to = r->panels + ((batch * k->panels + panel) * k->taps + t) * k->k * width;
         const float *from = r->b + k->batch_b[batch] + k->tap_b[t];
@@ -261,8 +263,8 @@ static void direct_chunk(void *context, int chunk, int thread)
                 for (int i = 0; i < rows; i++)
                     row[i] = r->a + k->batch_a[batch] + k->m_a[m + i];
                 if (!k->plain_store) {
-                    gemm->product(rows, columns, row, (int)taps, offset, panel, (int)k->k, sums + ((m - m0) * own_band + p - p0) * k->n + first,
-                                  own_band * k->n);
+                    gemm->product(rows, columns, row, (int)taps, offset, panel, (int)k->k,
+                                  sums + ((m - m0) * own_band + p - p0) * k->n + first, own_band * k->n);
                     continue;
                 }
                 int64_t stride = rows > 1 ? k->m_c[m + 1] - k->m_c[m] : 0;
@@ -298,8 +300,10 @@ static inline void copy_floats(float *restrict to, const float *restrict from, i
         to[i] = from[i];
 }
 
-/* All taps of a position side by side: row[tap][i], i < depth; zeros where a tap is outside. in: offsets of the i, NULL where they are neighbours. */
-static void gather_row(const reach_table *t, bool runs, const float *from, int64_t position, int64_t depth, const int64_t *in, float *row)
+/* All taps of a position side by side: row[tap][i], i < depth; zeros where a tap is outside. in: offsets of the i, NULL where
+ * they are neighbours. */
+static void gather_row(const reach_table *t, bool runs, const float *from, int64_t position, int64_t depth, const int64_t *in,
+                       float *row)
 {
     const reach *r[3] = {&no_window, &no_window, &no_window};
     int64_t size[3] = {1, 1, 1};
@@ -427,12 +431,14 @@ static void pack_y(const product_kernel *k, const float *from, int64_t kb, int64
 }
 
 /* Adds `steps` outer products to the sums of one tap (or, gathered, of all). */
-static void add_outer(const product_kernel *k, int64_t rows, int64_t steps, const float *x, const float *y, const weight_scratch *s, float *sums)
+static void add_outer(const product_kernel *k, int64_t rows, int64_t steps, const float *x, const float *y,
+                      const weight_scratch *s, float *sums)
 {
     const host_gemm *gemm = k->gemm;
     for (int64_t j = 0; j < k->columns; j += gemm->columns)
         for (int64_t i = 0; i < rows; i += gemm->outer_rows)
-            gemm->outer((int)host_minimum(gemm->outer_rows, rows - i), (int)steps, x + i, s->xo, y + j, s->yo, sums + i * k->columns + j, k->columns);
+            gemm->outer((int)host_minimum(gemm->outer_rows, rows - i), (int)steps, x + i, s->xo, y + j, s->yo,
+                        sums + i * k->columns + j, k->columns);
 }
 
 /* Adds up one part of the k range for some of the taps: blocks of k points and slabs of positions that fit the cache. */
@@ -592,7 +598,12 @@ static host_kernel *weight_new(const host_make *make, product_kernel *k)
     k->gather = table_of(make->arena, c, ANL_CONTRACT_FORWARD);
     k->gather_runs = runs_together(c, k->m, is_unit(k->m_a, k->m));
 
-    host_body_options tail = {.f64 = false, .simd = make->simd, .first = kernel->body_count, .last = kernel->instr_count, .stores = true, .acc_affine = true};
+    host_body_options tail = {.f64 = false,
+                              .simd = make->simd,
+                              .first = kernel->body_count,
+                              .last = kernel->instr_count,
+                              .stores = true,
+                              .acc_affine = true};
     int d = 0;
     int64_t stride = k->parts * sums;
     for (int i = c->batch_count - 1; i >= 0; i--) {
