@@ -1,6 +1,5 @@
-/* Cases that every executor must get right: each operation, load, store, draw, reduction and contraction, against double precision and
- * against loops written here.
- * In: CASE_DEVICES. Out: tests for check. Sentinels lie around each tensor. */
+/* Cases that every executor must get right: each operation, load, store, draw, reduction and contraction, against double
+ * precision and against loops written here. In: CASE_DEVICES. Out: tests for check. Sentinels lie around each tensor. */
 #ifndef ANL_TESTS_DEVICE_CASES_H
 #define ANL_TESTS_DEVICE_CASES_H
 
@@ -14,17 +13,17 @@
 #include "program_builder.h"
 
 /* check's own asserts write to a pipe each time; over millions of elements that is too slow. */
-#define REQUIRE(condition, ...)          \
-    do {                                 \
-        if (!(condition))                \
-            ck_abort_msg(__VA_ARGS__);   \
+#define REQUIRE(condition, ...)                                                                                                  \
+    do {                                                                                                                         \
+        if (!(condition))                                                                                                        \
+            ck_abort_msg(__VA_ARGS__);                                                                                           \
     } while (0)
 
 /* check writes a line to a file for each of its assertions; loops over millions of elements use this instead. */
-#define REQUIRE(condition, ...)        \
-    do {                               \
-        if (!(condition))              \
-            ck_abort_msg(__VA_ARGS__); \
+#define REQUIRE(condition, ...)                                                                                                  \
+    do {                                                                                                                         \
+        if (!(condition))                                                                                                        \
+            ck_abort_msg(__VA_ARGS__);                                                                                           \
     } while (0)
 
 /* One way of running every case. CASE_DEVICES, defined by the includer, lists them. */
@@ -45,9 +44,9 @@ typedef struct test_case {
     void (*build)(anl_program *p, const struct test_case *c);
     const int32_t *sizes; /* whatever the builder makes of them */
     int op, a, b, c;
-    int32_t int_high;   /* int32 inputs are in [0, int_high) */
-    double low, high;   /* float inputs */
-    double tolerance;   /* of float32 against float64: relative to 1 + |value| * scale */
+    int32_t int_high; /* int32 inputs are in [0, int_high) */
+    double low, high; /* float inputs */
+    double tolerance; /* of float32 against float64: relative to 1 + |value| * scale */
     int64_t step;
     double scalars[PB_SCALARS];
 } test_case;
@@ -112,7 +111,8 @@ static void close_devices(void)
 }
 
 /* Runs a program on a device; returns the whole state space after the run. */
-static unsigned char *run_program(const anl_program *p, const test_case *c, const char *selector, const anl_device_options *options)
+static unsigned char *run_program(const anl_program *p, const test_case *c, const char *selector,
+                                  const anl_device_options *options)
 {
     anl_diagnostics *diagnostics = anl_diagnostics_new();
     anl_device *device = device_for(selector, options);
@@ -183,14 +183,15 @@ static void check_case(const test_case *c, const char *what)
                 continue;
             for (int64_t i = 0; i < p32->buffers[b].count; i++) {
                 double x = value_at(p32, b, got, i), y = value_at(p64, b, expected, i);
-                REQUIRE(near(x, y, c->tolerance * v->tolerance), "%s: %s[%lld] is %.9g, expected %.9g (%s)", what, p32->buffers[b].name,
-                              (long long)i, x, y, v->name);
+                REQUIRE(near(x, y, c->tolerance * v->tolerance), "%s: %s[%lld] is %.9g, expected %.9g (%s)", what,
+                        p32->buffers[b].name, (long long)i, x, y, v->name);
             }
         }
         if (!first)
             first = got;
         else if (v->same_bits)
-            ck_assert_msg(memcmp(first, got, (size_t)p32->space_bytes[ANL_SPACE_STATE]) == 0, "%s: other bits (%s)", what, v->name);
+            ck_assert_msg(memcmp(first, got, (size_t)p32->space_bytes[ANL_SPACE_STATE]) == 0, "%s: other bits (%s)", what,
+                          v->name);
         if (got != first)
             free(got);
     }
@@ -284,8 +285,16 @@ START_TEST(scalar_operations)
     for (size_t i = 0; i < ANL_COUNT(cases); i++) {
         for (size_t s = 0; s < ANL_COUNT(sizes); s++) {
             int32_t size[] = {sizes[s], cases[i].result};
-            test_case c = {.build = build_scalar, .sizes = size, .op = cases[i].op, .a = cases[i].a, .b = cases[i].b, .c = cases[i].c,
-                           .int_high = 9, .low = cases[i].low, .high = cases[i].high, .tolerance = cases[i].tolerance};
+            test_case c = {.build = build_scalar,
+                           .sizes = size,
+                           .op = cases[i].op,
+                           .a = cases[i].a,
+                           .b = cases[i].b,
+                           .c = cases[i].c,
+                           .int_high = 9,
+                           .low = cases[i].low,
+                           .high = cases[i].high,
+                           .tolerance = cases[i].tolerance};
             char what[64];
             snprintf(what, sizeof what, "scalar case %zu, %d elements", i, sizes[s]);
             check_case(&c, what);
@@ -327,14 +336,19 @@ START_TEST(integer_division)
 END_TEST
 
 /* ---- loads, stores, constants ---- */
-/* A mix over [A, B, C]: whole tensors, per-A, per-C and per-[B, C] values, a transposed read, a constant, a step scalar, the indices. */
+/* A mix over [A, B, C]: whole tensors, per-A, per-C and per-[B, C] values, a transposed read, a constant, a step scalar, the
+ * indices. */
 static void build_broadcast(anl_program *p, const test_case *c)
 {
     int32_t a = c->sizes[0], b = c->sizes[1], d = c->sizes[2], dims[] = {a, b, d};
-    int whole = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)a * b * d, "whole"), outer = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, a, "outer");
-    int inner = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, d, "inner"), plane = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)b * d, "plane");
-    int middle = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, b, "middle"), whole_int = pb_buffer(p, ANL_SPACE_INPUT, ANL_I32, (int64_t)a * b * d, "int");
-    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)a * b * d, "out"), turned = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)a * b * d, "turned");
+    int whole = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)a * b * d, "whole"),
+        outer = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, a, "outer");
+    int inner = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, d, "inner"),
+        plane = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)b * d, "plane");
+    int middle = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, b, "middle"),
+        whole_int = pb_buffer(p, ANL_SPACE_INPUT, ANL_I32, (int64_t)a * b * d, "int");
+    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)a * b * d, "out"),
+        turned = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)a * b * d, "turned");
     int out_int = pb_buffer(p, ANL_SPACE_STATE, ANL_I32, (int64_t)a * b * d, "out_int");
     anl_kernel *k = pb_kernel(p, ANL_KERNEL_MAP, "broadcast", 3, 3, dims);
     int linear = pb_linear(k, 3);
@@ -358,9 +372,16 @@ static void build_broadcast(anl_program *p, const test_case *c)
 
 START_TEST(broadcasts)
 {
-    static const int32_t sizes[][3] = {{1, 1, 1}, {1, 1, 7}, {3, 5, 7}, {2, 1, 1031}, {5, 64, 32}, {7, 11, 96}, {4, 16, 512}, {2, 3, 3001}, {1031, 1, 3}, {6, 32, 32}};
+    static const int32_t sizes[][3] = {{1, 1, 1},   {1, 1, 7},    {3, 5, 7},    {2, 1, 1031}, {5, 64, 32},
+                                       {7, 11, 96}, {4, 16, 512}, {2, 3, 3001}, {1031, 1, 3}, {6, 32, 32}};
     for (size_t i = 0; i < ANL_COUNT(sizes); i++) {
-        test_case c = {.build = build_broadcast, .sizes = sizes[i], .low = -1, .high = 1, .int_high = 100, .tolerance = 1e-6, .scalars = {0.75}};
+        test_case c = {.build = build_broadcast,
+                       .sizes = sizes[i],
+                       .low = -1,
+                       .high = 1,
+                       .int_high = 100,
+                       .tolerance = 1e-6,
+                       .scalars = {0.75}};
         check_case(&c, "broadcast");
     }
     anl_program *p;
@@ -376,7 +397,8 @@ START_TEST(broadcasts)
         for (int b = 0; b < 5; b++) {
             for (int d = 0; d < 7; d++) {
                 int at = (a * 5 + b) * 7 + d, turned = a + b * 3 + d * 15;
-                double sum = whole[at] * exp(outer[a]) + inner[d] * 0.75 + plane[b * 7 + d] * 0.25 - middle[b] * whole[turned] + (a + b * d);
+                double sum = whole[at] * exp(outer[a]) + inner[d] * 0.75 + plane[b * 7 + d] * 0.25 - middle[b] * whole[turned] +
+                             (a + b * d);
                 REQUIRE(near(value_at(p, 6, state, at), sum, 1e-12), "element differs");
                 REQUIRE(near(value_at(p, 7, state, turned), whole[at] + exp(outer[a]), 1e-12), "element differs");
             }
@@ -392,18 +414,22 @@ static void build_gather(anl_program *p, const test_case *c)
 {
     int32_t h = c->sizes[0], w = c->sizes[1], pad = c->sizes[2], dims[] = {h + 2 * pad, w + 2 * pad};
     int64_t padded = (int64_t)dims[0] * dims[1];
-    int image = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)h * w, "image"), bools = pb_buffer(p, ANL_SPACE_INPUT, ANL_BOOL, (int64_t)h * w, "mask");
+    int image = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)h * w, "image"),
+        bools = pb_buffer(p, ANL_SPACE_INPUT, ANL_BOOL, (int64_t)h * w, "mask");
     int32_t *back = malloc(sizeof(int32_t) * (size_t)padded);
     for (int64_t i = 0; i < padded; i++)
         back[i] = (int32_t)(padded - 1 - i);
     float values[4] = {0.5f, 1.5f, -2.5f, 3.5f};
     int table = pb_table(p, ANL_I32, padded, back, "back"), floats = pb_table(p, ANL_F32, 4, values, "floats");
     free(back);
-    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, padded, "out"), spread = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, padded, "spread");
+    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, padded, "out"),
+        spread = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, padded, "spread");
     int flags = pb_buffer(p, ANL_SPACE_STATE, ANL_BOOL, padded, "flags");
     anl_kernel *k = pb_kernel(p, ANL_KERNEL_MAP, "pad", 2, 2, dims);
-    int y = pb_op(k, ANL_I32, ANL_S_SUB, pb_dim(k, 0), pb_int(k, pad), -1), x = pb_op(k, ANL_I32, ANL_S_SUB, pb_dim(k, 1), pb_int(k, pad), -1);
-    int inside = pb_op(k, ANL_BOOL, ANL_S_AND, pb_op(k, ANL_BOOL, ANL_S_LE, pb_int(k, 0), y, -1), pb_op(k, ANL_BOOL, ANL_S_LT, y, pb_int(k, h), -1), -1);
+    int y = pb_op(k, ANL_I32, ANL_S_SUB, pb_dim(k, 0), pb_int(k, pad), -1),
+        x = pb_op(k, ANL_I32, ANL_S_SUB, pb_dim(k, 1), pb_int(k, pad), -1);
+    int inside = pb_op(k, ANL_BOOL, ANL_S_AND, pb_op(k, ANL_BOOL, ANL_S_LE, pb_int(k, 0), y, -1),
+                       pb_op(k, ANL_BOOL, ANL_S_LT, y, pb_int(k, h), -1), -1);
     inside = pb_op(k, ANL_BOOL, ANL_S_AND, inside, pb_op(k, ANL_BOOL, ANL_S_LE, pb_int(k, 0), x, -1), -1);
     inside = pb_op(k, ANL_BOOL, ANL_S_AND, inside, pb_op(k, ANL_BOOL, ANL_S_LT, x, pb_int(k, w), -1), -1);
     int from = pb_op(k, ANL_I32, ANL_S_ADD, pb_op(k, ANL_I32, ANL_S_MUL, y, pb_int(k, w), -1), x, -1);
@@ -451,7 +477,8 @@ static void build_in_place(anl_program *p, const test_case *c)
     anl_kernel *k = pb_kernel(p, ANL_KERNEL_MAP, "update", 1, 1, &n);
     k->in_place = true;
     int i = pb_dim(k, 0), weight = pb_load(p, k, x, i, -1, 0);
-    int velocity = pb_op(k, ANL_F32, ANL_S_ADD, pb_op(k, ANL_F32, ANL_S_MUL, pb_load(p, k, v, i, -1, 0), pb_float(k, 0.5), -1), pb_load(p, k, g, i, -1, 0), -1);
+    int velocity = pb_op(k, ANL_F32, ANL_S_ADD, pb_op(k, ANL_F32, ANL_S_MUL, pb_load(p, k, v, i, -1, 0), pb_float(k, 0.5), -1),
+                         pb_load(p, k, g, i, -1, 0), -1);
     pb_store(k, x, i, pb_op(k, ANL_F32, ANL_S_SUB, weight, pb_op(k, ANL_F32, ANL_S_MUL, velocity, pb_scalar(k, 1), -1), -1));
     pb_store(k, v, i, velocity);
     pb_store(k, old, i, weight);
@@ -461,7 +488,8 @@ START_TEST(in_place)
 {
     static const int32_t sizes[] = {1, 1000, 1025, 70001};
     for (size_t s = 0; s < ANL_COUNT(sizes); s++) {
-        test_case c = {.build = build_in_place, .sizes = &sizes[s], .low = -1, .high = 1, .tolerance = 1e-6, .scalars = {0, 0.125}};
+        test_case c = {
+            .build = build_in_place, .sizes = &sizes[s], .low = -1, .high = 1, .tolerance = 1e-6, .scalars = {0, 0.125}};
         check_case(&c, "in place");
     }
     test_case c = {.build = build_in_place, .sizes = &sizes[1], .low = -1, .high = 1, .scalars = {0, 0.125}};
@@ -484,10 +512,12 @@ END_TEST
 static void build_draws(anl_program *p, const test_case *c)
 {
     int32_t samples = c->sizes[0], elements = c->sizes[1], dims[] = {samples, elements};
-    int u = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)samples * elements, "u"), z = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)samples * elements, "z");
+    int u = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)samples * elements, "u"),
+        z = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)samples * elements, "z");
     int per = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)samples * elements, "per");
     anl_kernel *k = pb_kernel(p, ANL_KERNEL_MAP, "draws", 2, 2, dims);
-    int linear = pb_linear(k, 2), sample = pb_op(k, ANL_I32, ANL_S_ADD, pb_dim(k, 0), pb_int(k, 1000), -1), element = pb_dim(k, 1);
+    int linear = pb_linear(k, 2), sample = pb_op(k, ANL_I32, ANL_S_ADD, pb_dim(k, 0), pb_int(k, 1000), -1),
+        element = pb_dim(k, 1);
     anl_instr draw = {.op = ANL_X_UNIFORM, .dtype = ANL_F32, .a = element, .b = sample, .c = -1, .key = 0x0123456789ABCDEFu};
     pb_store(k, u, linear, pb_instr(k, draw));
     draw.op = ANL_X_NORMAL;
@@ -514,7 +544,9 @@ START_TEST(draws)
             anl_philox(counter, key, word);
             double u0 = anl_philox_unit(word[0]), u1 = anl_philox_unit(word[1]);
             REQUIRE(value_at(p, 0, state, sample * 77 + element) == u0, "element differs");
-            REQUIRE(near(value_at(p, 1, state, sample * 77 + element), sqrt(-2 * log(1 - u0)) * cos(2 * 3.14159265358979323846 * u1), 1e-12), "element differs");
+            REQUIRE(near(value_at(p, 1, state, sample * 77 + element),
+                         sqrt(-2 * log(1 - u0)) * cos(2 * 3.14159265358979323846 * u1), 1e-12),
+                    "element differs");
             uint32_t alone[] = {sample + 1000, 0, 7, 3};
             anl_philox(alone, key, word);
             REQUIRE(near(value_at(p, 2, state, sample * 77 + element), cos(anl_philox_unit(word[0])), 1e-12), "element differs");
@@ -536,7 +568,8 @@ static void build_reduce(anl_program *p, const test_case *c)
     const int *o = order[c->a];
     int kept = kept_counts[c->a];
     int32_t dims[3];
-    int64_t memory[3] = {(int64_t)size[1] * size[2], size[2], 1}, stride[3], kept_points = 1, total = (int64_t)size[0] * size[1] * size[2];
+    int64_t memory[3] = {(int64_t)size[1] * size[2], size[2], 1}, stride[3], kept_points = 1,
+            total = (int64_t)size[0] * size[1] * size[2];
     for (int d = 0; d < 3; d++) {
         dims[d] = size[o[d]];
         stride[d] = memory[o[d]];
@@ -548,7 +581,8 @@ static void build_reduce(anl_program *p, const test_case *c)
     anl_kernel *k = pb_kernel(p, ANL_KERNEL_REDUCE, "reduce", 3, kept, dims);
     int index = pb_affine(k, stride, 3, 0);
     int64_t channel[3] = {o[0] == 2, o[1] == 2, o[2] == 2};
-    int value = pb_op(k, ANL_F32, ANL_S_ADD, pb_load(p, k, x, index, -1, 0), pb_load(p, k, per, pb_affine(k, channel, 3, 0), -1, 0), -1);
+    int value =
+        pb_op(k, ANL_F32, ANL_S_ADD, pb_load(p, k, x, index, -1, 0), pb_load(p, k, per, pb_affine(k, channel, 3, 0), -1, 0), -1);
     int count = pb_load(p, k, n, index, -1, 0);
     pb_accumulate(k, ANL_SUM, ANL_F32, value);
     pb_accumulate(k, ANL_MAX, ANL_F32, value);
@@ -562,7 +596,8 @@ static void build_reduce(anl_program *p, const test_case *c)
     static const struct {
         int slot, component;
         anl_dtype dtype;
-    } out[] = {{0, 0, ANL_F32}, {1, 0, ANL_F32}, {2, 0, ANL_I32}, {3, 0, ANL_F32}, {4, 0, ANL_F32}, {4, 1, ANL_F32}, {5, 0, ANL_I32}, {6, 0, ANL_I32}};
+    } out[] = {{0, 0, ANL_F32}, {1, 0, ANL_F32}, {2, 0, ANL_I32}, {3, 0, ANL_F32},
+               {4, 0, ANL_F32}, {4, 1, ANL_F32}, {5, 0, ANL_I32}, {6, 0, ANL_I32}};
     static const char *const names[] = {"sum", "max", "argmax", "logsumexp", "mean", "variance", "int sum", "int max"};
     for (size_t i = 0; i < ANL_COUNT(out); i++) {
         int to = pb_buffer(p, ANL_SPACE_STATE, out[i].dtype, kept_points, names[i]);
@@ -575,13 +610,20 @@ static void build_reduce(anl_program *p, const test_case *c)
 
 START_TEST(reductions)
 {
-    static const int32_t sizes[][3] = {{1, 1, 1},    {2, 3, 5},     {1, 1031, 1},  {31, 7, 300},  {3, 2100, 32}, {2, 9, 1500}, {5000, 9, 1},
-                                       {4, 33, 128}, {1, 70000, 3}, {40000, 1, 2}, {64, 256, 16}, {7, 1, 2500}};
+    static const int32_t sizes[][3] = {{1, 1, 1},    {2, 3, 5},    {1, 1031, 1},  {31, 7, 300},  {3, 2100, 32}, {2, 9, 1500},
+                                       {5000, 9, 1}, {4, 33, 128}, {1, 70000, 3}, {40000, 1, 2}, {64, 256, 16}, {7, 1, 2500}};
     for (size_t s = 0; s < ANL_COUNT(sizes); s++) {
         for (int arrangement = REDUCE_MIDDLE; arrangement <= REDUCE_OUTER_INNER; arrangement++) {
-            test_case c = {.build = build_reduce, .sizes = sizes[s], .a = arrangement, .low = 1, .high = 3, .int_high = 1000, .tolerance = 2e-6};
+            test_case c = {.build = build_reduce,
+                           .sizes = sizes[s],
+                           .a = arrangement,
+                           .low = 1,
+                           .high = 3,
+                           .int_high = 1000,
+                           .tolerance = 2e-6};
             char what[64];
-            snprintf(what, sizeof what, "reduction of %d x %d x %d, arrangement %d", sizes[s][0], sizes[s][1], sizes[s][2], arrangement);
+            snprintf(what, sizeof what, "reduction of %d x %d x %d, arrangement %d", sizes[s][0], sizes[s][1], sizes[s][2],
+                     arrangement);
             check_case(&c, what);
         }
     }
@@ -628,7 +670,8 @@ END_TEST
 /* Maximum over sliding windows with a guard: pooling. */
 static void build_pool(anl_program *p, const test_case *c)
 {
-    int32_t n = c->sizes[0], in = c->sizes[1], out = (in - 1) / 2 + 1, channels = c->sizes[2], dims[] = {n, out, out, channels, 3, 3};
+    int32_t n = c->sizes[0], in = c->sizes[1], out = (in - 1) / 2 + 1, channels = c->sizes[2],
+            dims[] = {n, out, out, channels, 3, 3};
     int x = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, (int64_t)n * in * in * channels, "x");
     int y = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, (int64_t)n * out * out * channels, "max");
     int where = pb_buffer(p, ANL_SPACE_STATE, ANL_I32, (int64_t)n * out * out * channels, "where");
@@ -738,8 +781,10 @@ static void build_contract(anl_program *p, const test_case *tc)
     int a_tensor = s->role == ANL_CONTRACT_DATA ? 2 : 0, b_tensor = s->role == ANL_CONTRACT_WEIGHT ? 2 : 1;
     int c_tensor = s->role == ANL_CONTRACT_FORWARD ? 2 : s->role == ANL_CONTRACT_DATA ? 0 : 1;
     static const char *const names[] = {"x", "w", "y"};
-    int a = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, counts[a_tensor], names[a_tensor]), b = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, counts[b_tensor], names[b_tensor]);
-    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, counts[c_tensor], names[c_tensor]), bias = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, s->n, "bias");
+    int a = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, counts[a_tensor], names[a_tensor]),
+        b = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, counts[b_tensor], names[b_tensor]);
+    int out = pb_buffer(p, ANL_SPACE_STATE, ANL_F32, counts[c_tensor], names[c_tensor]),
+        bias = pb_buffer(p, ANL_SPACE_INPUT, ANL_F32, s->n, "bias");
 
     anl_contract c = {.role = s->role, .m_count = 1, .n_count = 1, .k_count = 1, .window_count = s->windows};
     if (s->batch > 1) {
@@ -777,8 +822,15 @@ static void build_contract(anl_program *p, const test_case *tc)
         c.m[0].c *= s->pieces;
     }
     for (int w = 0; w < s->windows; w++)
-        c.window[w] = (anl_window){.in_size = s->in[w], .tap_size = s->taps[w], .out_size = out_size(s, w), .stride = s->stride[w],
-                                   .dilation = s->dilation[w], .padding = s->padding[w], .x = xs[w] * xp, .w = ws[w] * wt, .y = ys[w] * yp};
+        c.window[w] = (anl_window){.in_size = s->in[w],
+                                   .tap_size = s->taps[w],
+                                   .out_size = out_size(s, w),
+                                   .stride = s->stride[w],
+                                   .dilation = s->dilation[w],
+                                   .padding = s->padding[w],
+                                   .x = xs[w] * xp,
+                                   .w = ws[w] * wt,
+                                   .y = ys[w] * yp};
     int32_t dims[ANL_MAX_DIMS];
     int64_t stride[ANL_MAX_DIMS];
     int d = 0;
@@ -788,7 +840,9 @@ static void build_contract(anl_program *p, const test_case *tc)
         dims[d] = c.m[i].size, stride[d] = c.m[i].c;
     for (int w = 0; w < s->windows; w++, d++) {
         dims[d] = s->role == ANL_CONTRACT_FORWARD ? c.window[w].out_size : s->role == ANL_CONTRACT_DATA ? s->in[w] : s->taps[w];
-        stride[d] = s->role == ANL_CONTRACT_FORWARD ? c.window[w].y : s->role == ANL_CONTRACT_DATA ? c.window[w].x : c.window[w].w;
+        stride[d] = s->role == ANL_CONTRACT_FORWARD ? c.window[w].y
+                    : s->role == ANL_CONTRACT_DATA  ? c.window[w].x
+                                                    : c.window[w].w;
     }
     int n_dim = d;
     for (int i = 0; i < c.n_count; i++, d++)
@@ -817,44 +871,49 @@ static void build_contract(anl_program *p, const test_case *tc)
 /* The same by loops: fills Y, X or W of the plain-store form. */
 static void loop_contract(const shape *s, const double *a, const double *b, double *c)
 {
-    int in[3] = {1, 1, 1}, taps[3] = {1, 1, 1}, out[3] = {1, 1, 1}, stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, padding[3] = {0};
+    int in[3] = {1, 1, 1}, taps[3] = {1, 1, 1}, out[3] = {1, 1, 1}, stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1},
+        padding[3] = {0};
     for (int w = 0; w < s->windows; w++) {
         in[w] = s->in[w], taps[w] = s->taps[w], out[w] = out_size(s, w);
         stride[w] = s->stride[w], dilation[w] = s->dilation[w], padding[w] = s->padding[w];
     }
-    int image = s->role == ANL_CONTRACT_WEIGHT ? s->k : s->m, ci = s->role == ANL_CONTRACT_FORWARD ? s->k : s->role == ANL_CONTRACT_DATA ? s->n : s->m;
+    int image = s->role == ANL_CONTRACT_WEIGHT ? s->k : s->m, ci = s->role == ANL_CONTRACT_FORWARD ? s->k
+                                                                   : s->role == ANL_CONTRACT_DATA  ? s->n
+                                                                                                   : s->m;
     int co = s->role == ANL_CONTRACT_DATA ? s->k : s->n;
-    int64_t in_total = (int64_t)in[0] * in[1] * in[2], out_total = (int64_t)out[0] * out[1] * out[2], tap_total = (int64_t)taps[0] * taps[1] * taps[2];
+    int64_t in_total = (int64_t)in[0] * in[1] * in[2], out_total = (int64_t)out[0] * out[1] * out[2],
+            tap_total = (int64_t)taps[0] * taps[1] * taps[2];
     for (int batch = 0; batch < s->batch; batch++)
-    for (int g = 0; g < image; g++)
-    for (int64_t o = 0; o < out_total; o++)
-    for (int64_t t = 0; t < tap_total; t++) {
-        int64_t op[3] = {o / (out[1] * out[2]), o / out[2] % out[1], o % out[2]}, tp[3] = {t / (taps[1] * taps[2]), t / taps[2] % taps[1], t % taps[2]};
-        int64_t position = 0;
-        bool inside = true;
-        for (int w = 0; w < 3; w++) {
-            int64_t at = op[w] * stride[w] + tp[w] * dilation[w] - padding[w];
-            inside = inside && at >= 0 && at < in[w];
-            position = position * in[w] + at;
-        }
-        for (int i = 0; inside && i < ci; i++)
-        for (int j = 0; j < co; j++) {
-            int64_t x = s->layout != 1 ? position * ci + i : position + i * in_total;
-            int64_t w = s->layout != 1 ? (t * ci + i) * co + j : ((int64_t)j * ci + i) * tap_total + t;
-            int64_t y = s->layout != 1 ? o * co + j : o + j * out_total;
-            x += g * in_total * ci;
-            y += g * out_total * co;
-            x = s->layout == 2 ? x * s->batch + batch : x + (int64_t)batch * image * in_total * ci;
-            w = s->layout == 2 ? w * s->batch + batch : w + (int64_t)batch * tap_total * ci * co;
-            y = s->layout == 2 ? y * s->batch + batch : y + (int64_t)batch * image * out_total * co;
-            if (s->role == ANL_CONTRACT_FORWARD)
-                c[y] += a[x] * b[w];
-            else if (s->role == ANL_CONTRACT_DATA)
-                c[x] += a[y] * b[w];
-            else
-                c[w] += a[x] * b[y];
-        }
-    }
+        for (int g = 0; g < image; g++)
+            for (int64_t o = 0; o < out_total; o++)
+                for (int64_t t = 0; t < tap_total; t++) {
+                    int64_t op[3] = {o / (out[1] * out[2]), o / out[2] % out[1], o % out[2]},
+                            tp[3] = {t / (taps[1] * taps[2]), t / taps[2] % taps[1], t % taps[2]};
+                    int64_t position = 0;
+                    bool inside = true;
+                    for (int w = 0; w < 3; w++) {
+                        int64_t at = op[w] * stride[w] + tp[w] * dilation[w] - padding[w];
+                        inside = inside && at >= 0 && at < in[w];
+                        position = position * in[w] + at;
+                    }
+                    for (int i = 0; inside && i < ci; i++)
+                        for (int j = 0; j < co; j++) {
+                            int64_t x = s->layout != 1 ? position * ci + i : position + i * in_total;
+                            int64_t w = s->layout != 1 ? (t * ci + i) * co + j : ((int64_t)j * ci + i) * tap_total + t;
+                            int64_t y = s->layout != 1 ? o * co + j : o + j * out_total;
+                            x += g * in_total * ci;
+                            y += g * out_total * co;
+                            x = s->layout == 2 ? x * s->batch + batch : x + (int64_t)batch * image * in_total * ci;
+                            w = s->layout == 2 ? w * s->batch + batch : w + (int64_t)batch * tap_total * ci * co;
+                            y = s->layout == 2 ? y * s->batch + batch : y + (int64_t)batch * image * out_total * co;
+                            if (s->role == ANL_CONTRACT_FORWARD)
+                                c[y] += a[x] * b[w];
+                            else if (s->role == ANL_CONTRACT_DATA)
+                                c[x] += a[y] * b[w];
+                            else
+                                c[w] += a[x] * b[y];
+                        }
+                }
 }
 
 static void check_contract(const shape *s, const char *what)
@@ -869,7 +928,8 @@ static void check_contract(const shape *s, const char *what)
         return;
     anl_program *p;
     unsigned char *state = oracle_run(&c.base, &p);
-    double *a = malloc((size_t)p->buffers[0].bytes), *b = malloc((size_t)p->buffers[1].bytes), *expected = calloc((size_t)p->buffers[2].count, sizeof(double));
+    double *a = malloc((size_t)p->buffers[0].bytes), *b = malloc((size_t)p->buffers[1].bytes),
+           *expected = calloc((size_t)p->buffers[2].count, sizeof(double));
     fill(p, &c.base, 0, (char *)a);
     fill(p, &c.base, 1, (char *)b);
     loop_contract(s, a, b, expected);
@@ -884,15 +944,22 @@ static void check_contract(const shape *s, const char *what)
 
 START_TEST(matrix_products)
 {
-    static const int sizes[][3] = {{1, 1, 1}, {7, 5, 3}, {33, 65, 129}, {1, 300, 128}, {300, 1, 17}, {64, 64, 64}, {130, 96, 600}, {13, 33, 1}};
+    static const int sizes[][3] = {{1, 1, 1},    {7, 5, 3},    {33, 65, 129},  {1, 300, 128},
+                                   {300, 1, 17}, {64, 64, 64}, {130, 96, 600}, {13, 33, 1}};
     for (size_t i = 0; i < ANL_COUNT(sizes); i++)
         for (int role = ANL_CONTRACT_FORWARD; role <= ANL_CONTRACT_WEIGHT; role++)
             for (int layout = 0; layout < 2; layout++)
                 for (int batch = 1; batch <= 3; batch += 2) {
-                    shape s = {.batch = batch, .m = sizes[i][0], .n = sizes[i][1], .k = sizes[i][2], .role = (anl_contract_role)role, .layout = layout,
+                    shape s = {.batch = batch,
+                               .m = sizes[i][0],
+                               .n = sizes[i][1],
+                               .k = sizes[i][2],
+                               .role = (anl_contract_role)role,
+                               .layout = layout,
                                .tail = (int)(i + (size_t)batch + (size_t)layout) % 3};
                     char what[80];
-                    snprintf(what, sizeof what, "product %d x %d x %d, role %d, layout %d, batch %d", s.m, s.n, s.k, role, layout, batch);
+                    snprintf(what, sizeof what, "product %d x %d x %d, role %d, layout %d, batch %d", s.m, s.n, s.k, role, layout,
+                             batch);
                     check_contract(&s, what);
                 }
 }
@@ -901,23 +968,177 @@ END_TEST
 START_TEST(convolutions)
 {
     static const shape shapes[] = {
-        {.windows = 1, .batch = 1, .m = 3, .n = 8, .k = 5, .in = {17}, .taps = {3}, .stride = {1}, .dilation = {1}, .padding = {1}},
-        {.windows = 1, .batch = 2, .m = 2, .n = 3, .k = 2, .in = {9}, .taps = {2}, .stride = {3}, .dilation = {2}, .padding = {0}},
-        {.windows = 2, .batch = 1, .m = 3, .n = 32, .k = 1, .in = {20, 18}, .taps = {7, 7}, .stride = {2, 2}, .dilation = {1, 1}, .padding = {3, 3}},
-        {.windows = 2, .batch = 1, .m = 4, .n = 32, .k = 32, .in = {8, 8}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 2, .batch = 1, .m = 5, .n = 64, .k = 32, .in = {8, 7}, .taps = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 2, .batch = 1, .m = 2, .n = 65, .k = 33, .in = {5, 6}, .taps = {1, 1}, .stride = {2, 2}, .dilation = {1, 1}, .padding = {0, 0}},
-        {.windows = 2, .batch = 1, .m = 2, .n = 7, .k = 130, .in = {4, 4}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {2, 2}, .padding = {2, 2}},
-        {.windows = 2, .batch = 1, .m = 3, .n = 17, .k = 16, .in = {11, 6}, .taps = {2, 5}, .stride = {3, 1}, .dilation = {2, 1}, .padding = {1, 4}},
-        {.windows = 2, .batch = 1, .m = 17, .n = 40, .k = 300, .in = {2, 2}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 2, .batch = 4, .m = 3, .n = 1, .k = 1, .in = {12, 10}, .taps = {5, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {2, 1}},
-        {.windows = 2, .batch = 8, .m = 2, .n = 1, .k = 1, .in = {9, 9}, .taps = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 2, .batch = 40, .m = 3, .n = 1, .k = 1, .in = {7, 9}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 3, .batch = 1, .m = 2, .n = 6, .k = 4, .in = {5, 6, 7}, .taps = {3, 2, 3}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .padding = {1, 0, 1}},
-        {.windows = 3, .batch = 1, .m = 1, .n = 16, .k = 8, .in = {4, 4, 4}, .taps = {3, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .padding = {1, 1, 1}},
-        {.windows = 2, .batch = 1, .m = 4, .n = 9, .k = 3, .in = {1, 1}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}},
-        {.windows = 2, .batch = 1, .m = 6, .n = 24, .k = 12, .in = {6, 6}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}, .pieces = 2},
-        {.windows = 2, .batch = 1, .m = 40, .n = 32, .k = 32, .in = {16, 16}, .taps = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .padding = {1, 1}},
+        {.windows = 1,
+         .batch = 1,
+         .m = 3,
+         .n = 8,
+         .k = 5,
+         .in = {17},
+         .taps = {3},
+         .stride = {1},
+         .dilation = {1},
+         .padding = {1}},
+        {.windows = 1,
+         .batch = 2,
+         .m = 2,
+         .n = 3,
+         .k = 2,
+         .in = {9},
+         .taps = {2},
+         .stride = {3},
+         .dilation = {2},
+         .padding = {0}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 3,
+         .n = 32,
+         .k = 1,
+         .in = {20, 18},
+         .taps = {7, 7},
+         .stride = {2, 2},
+         .dilation = {1, 1},
+         .padding = {3, 3}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 4,
+         .n = 32,
+         .k = 32,
+         .in = {8, 8},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 5,
+         .n = 64,
+         .k = 32,
+         .in = {8, 7},
+         .taps = {3, 3},
+         .stride = {2, 2},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 2,
+         .n = 65,
+         .k = 33,
+         .in = {5, 6},
+         .taps = {1, 1},
+         .stride = {2, 2},
+         .dilation = {1, 1},
+         .padding = {0, 0}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 2,
+         .n = 7,
+         .k = 130,
+         .in = {4, 4},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {2, 2},
+         .padding = {2, 2}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 3,
+         .n = 17,
+         .k = 16,
+         .in = {11, 6},
+         .taps = {2, 5},
+         .stride = {3, 1},
+         .dilation = {2, 1},
+         .padding = {1, 4}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 17,
+         .n = 40,
+         .k = 300,
+         .in = {2, 2},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 2,
+         .batch = 4,
+         .m = 3,
+         .n = 1,
+         .k = 1,
+         .in = {12, 10},
+         .taps = {5, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {2, 1}},
+        {.windows = 2,
+         .batch = 8,
+         .m = 2,
+         .n = 1,
+         .k = 1,
+         .in = {9, 9},
+         .taps = {3, 3},
+         .stride = {2, 2},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 2,
+         .batch = 40,
+         .m = 3,
+         .n = 1,
+         .k = 1,
+         .in = {7, 9},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 3,
+         .batch = 1,
+         .m = 2,
+         .n = 6,
+         .k = 4,
+         .in = {5, 6, 7},
+         .taps = {3, 2, 3},
+         .stride = {1, 2, 2},
+         .dilation = {1, 1, 1},
+         .padding = {1, 0, 1}},
+        {.windows = 3,
+         .batch = 1,
+         .m = 1,
+         .n = 16,
+         .k = 8,
+         .in = {4, 4, 4},
+         .taps = {3, 3, 3},
+         .stride = {1, 1, 1},
+         .dilation = {1, 1, 1},
+         .padding = {1, 1, 1}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 4,
+         .n = 9,
+         .k = 3,
+         .in = {1, 1},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
+        {.windows = 2,
+         .batch = 1,
+         .m = 6,
+         .n = 24,
+         .k = 12,
+         .in = {6, 6},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1},
+         .pieces = 2},
+        {.windows = 2,
+         .batch = 1,
+         .m = 40,
+         .n = 32,
+         .k = 32,
+         .in = {16, 16},
+         .taps = {3, 3},
+         .stride = {1, 1},
+         .dilation = {1, 1},
+         .padding = {1, 1}},
     };
     for (size_t i = 0; i < ANL_COUNT(shapes); i++)
         for (int role = ANL_CONTRACT_FORWARD; role <= ANL_CONTRACT_WEIGHT; role++)

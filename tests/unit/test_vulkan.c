@@ -1,11 +1,17 @@
-/* The Vulkan executor: the cases of device_cases.h as the device is, with baseline kernels, and under a clamped profile, all with the validation
- * layers' synchronisation checks on; more workgroups than one dimension takes; accuracy of its functions; caches; limits; what it lists.
- * In: small programs made by hand. Out: check's report. Skipped, with a reason, where no Vulkan device is usable. */
-#define CLAMPED {.max_invocations = 128, .max_shared_bytes = 16384, .alignment = 256}
-#define CASE_DEVICES                                                                                                     \
-    {"vulkan", {.validation = true, .cache_folder = ""}, 1.5, false, "as it is"},                                           \
-        {"vulkan", {.validation = true, .plain = true, .cache_folder = ""}, 1.5, false, "plain"},                           \
-        {"vulkan", {.validation = true, .no_subgroups = true, .clamp = CLAMPED, .cache_folder = ""}, 1.5, false, "clamped"}
+/* The Vulkan executor: the cases of device_cases.h as the device is, with baseline kernels, and under a clamped profile, all with
+ * the validation layers' synchronisation checks on; more workgroups than one dimension takes; accuracy of its functions; caches;
+ * limits; what it lists. In: small programs made by hand. Out: check's report. Skipped, with a reason, where no Vulkan device is
+ * usable. */
+#define CLAMPED                                                                                                                  \
+    {                                                                                                                            \
+        .max_invocations = 128, .max_shared_bytes = 16384, .alignment = 256                                                      \
+    }
+#define CASE_DEVICES                                                                                                             \
+    {"vulkan", {.validation = true, .cache_folder = ""}, 1.5, false, "as it is"},                                                \
+        {"vulkan", {.validation = true, .plain = true, .cache_folder = ""}, 1.5, false, "plain"},                                \
+    {                                                                                                                            \
+        "vulkan", {.validation = true, .no_subgroups = true, .clamp = CLAMPED, .cache_folder = ""}, 1.5, false, "clamped"        \
+    }
 #include "device_cases.h"
 
 #include <glob.h>
@@ -86,9 +92,10 @@ START_TEST(function_accuracy)
         double low, high, limit; /* limit: relative error, or absolute below 1 for sin and cos */
         bool absolute;
     } functions[] = {
-        {"exp", ANL_S_EXP, exp, -87, 88.7, 4e-7, false}, {"log", ANL_S_LOG, log, 1e-30, 1e30, 4e-7, false}, {"log near 1", ANL_S_LOG, log, 0.9, 1.1, 4e-7, false},
-        {"tanh", ANL_S_TANH, tanh, -10, 10, 4e-7, false}, {"erf", ANL_S_ERF, erf, -5, 5, 4e-7, false}, {"sqrt", ANL_S_SQRT, sqrt, 0, 1e6, 4e-7, false},
-        {"sin", ANL_S_SIN, sin, -1000, 1000, 2e-7, true}, {"cos", ANL_S_COS, cos, -1000, 1000, 2e-7, true},
+        {"exp", ANL_S_EXP, exp, -87, 88.7, 4e-7, false},       {"log", ANL_S_LOG, log, 1e-30, 1e30, 4e-7, false},
+        {"log near 1", ANL_S_LOG, log, 0.9, 1.1, 4e-7, false}, {"tanh", ANL_S_TANH, tanh, -10, 10, 4e-7, false},
+        {"erf", ANL_S_ERF, erf, -5, 5, 4e-7, false},           {"sqrt", ANL_S_SQRT, sqrt, 0, 1e6, 4e-7, false},
+        {"sin", ANL_S_SIN, sin, -1000, 1000, 2e-7, true},      {"cos", ANL_S_COS, cos, -1000, 1000, 2e-7, true},
     };
     enum { COUNT = 1 << 15 };
     float *values = malloc(sizeof(float) * COUNT), *results = malloc(sizeof(float) * COUNT);
@@ -108,8 +115,8 @@ START_TEST(function_accuracy)
         ck_assert_int_eq(anl_exec_peek(m.exec, 1, results, 4 * COUNT, m.diagnostics), ANL_OK);
         for (int i = 0; i < COUNT; i++) {
             double right = functions[f].reference((double)values[i]), wrong = fabs((double)results[i] - right);
-            REQUIRE(wrong <= functions[f].limit * (functions[f].absolute ? 1 : fabs(right)), "%s(%.9g) is %.9g, not %.9g", functions[f].name,
-                    (double)values[i], (double)results[i], right);
+            REQUIRE(wrong <= functions[f].limit * (functions[f].absolute ? 1 : fabs(right)), "%s(%.9g) is %.9g, not %.9g",
+                    functions[f].name, (double)values[i], (double)results[i], right);
         }
         unmake(&m);
         anl_program_free(&p);
@@ -125,10 +132,22 @@ START_TEST(special_values)
     static const struct {
         int op;
         float in, out;
-    } cases[] = {{ANL_S_EXP, -INFINITY, 0},        {ANL_S_EXP, INFINITY, INFINITY}, {ANL_S_EXP, 1000, INFINITY}, {ANL_S_EXP, -1000, 0},
-                 {ANL_S_LOG, 0, -INFINITY},        {ANL_S_LOG, -1, NAN},            {ANL_S_LOG, INFINITY, INFINITY}, {ANL_S_SQRT, -1, NAN},
-                 {ANL_S_TANH, INFINITY, 1},        {ANL_S_TANH, -INFINITY, -1},     {ANL_S_ERF, 100, 1},          {ANL_S_ERF, -100, -1},
-                 {ANL_S_EXP, NAN, NAN},            {ANL_S_LOG, NAN, NAN},           {ANL_S_TANH, NAN, NAN},       {ANL_S_RSQRT, 0, INFINITY}};
+    } cases[] = {{ANL_S_EXP, -INFINITY, 0},
+                 {ANL_S_EXP, INFINITY, INFINITY},
+                 {ANL_S_EXP, 1000, INFINITY},
+                 {ANL_S_EXP, -1000, 0},
+                 {ANL_S_LOG, 0, -INFINITY},
+                 {ANL_S_LOG, -1, NAN},
+                 {ANL_S_LOG, INFINITY, INFINITY},
+                 {ANL_S_SQRT, -1, NAN},
+                 {ANL_S_TANH, INFINITY, 1},
+                 {ANL_S_TANH, -INFINITY, -1},
+                 {ANL_S_ERF, 100, 1},
+                 {ANL_S_ERF, -100, -1},
+                 {ANL_S_EXP, NAN, NAN},
+                 {ANL_S_LOG, NAN, NAN},
+                 {ANL_S_TANH, NAN, NAN},
+                 {ANL_S_RSQRT, 0, INFINITY}};
     for (size_t i = 0; i < ANL_COUNT(cases); i++) {
         anl_program *p = pb_new(false);
         build_function(p, cases[i].op, 1);
@@ -138,7 +157,8 @@ START_TEST(special_values)
         ck_assert_int_eq(anl_memory_write(m.memory, p->buffers[0].offset, &cases[i].in, 4, m.diagnostics), ANL_OK);
         ck_assert_int_eq(anl_exec_run(m.exec, 0, NULL, m.diagnostics), ANL_OK);
         ck_assert_int_eq(anl_exec_peek(m.exec, 1, &out, 4, m.diagnostics), ANL_OK);
-        ck_assert_msg(isnan(cases[i].out) ? isnan(out) : out == cases[i].out, "case %zu: %g, not %g", i, (double)out, (double)cases[i].out);
+        ck_assert_msg(isnan(cases[i].out) ? isnan(out) : out == cases[i].out, "case %zu: %g, not %g", i, (double)out,
+                      (double)cases[i].out);
         unmake(&m);
         anl_program_free(&p);
     }
