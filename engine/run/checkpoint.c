@@ -68,6 +68,10 @@ anl_status anl_checkpoint_write(anl_session *s, const char *path, const anl_chec
                    anl_hdf5_write_double(file, "epoch_steps", info->epoch_steps) && anl_hdf5_write_int(file, "seed", info->seed) &&
                    anl_hdf5_write_text(file, "title", s->recipe->title ? s->recipe->title : "") &&
                    anl_hdf5_write_text(file, "device", s->device ? anl_device_describe(s->device)->name : "");
+            anl_text choices = {0};
+            if (good && s->device && anl_vulkan_choices(s->device, &choices) == ANL_OK && choices.length > 0)
+                good = anl_hdf5_write_text(file, "choices", choices.data);
+            anl_text_free(&choices);
             for (int i = 0; i < s->layout->count && good; i++)
                 if (!anl_place_is_arena(s->layout, i))
                     good = write_place(s, groups[s->layout->places[i].kind == ANL_STATE_OTHER], i, state, scratch);
@@ -242,6 +246,21 @@ anl_status anl_checkpoint_module(anl_session *s, const char *path, const char *f
         status = anl_session_state_write(s, state, diagnostics);
     free(state);
     return status;
+}
+
+const char *anl_checkpoint_choices(anl_arena *arena, const char *path)
+{
+    const char *copy = NULL;
+    char *text = NULL;
+    anl_hdf5_lock();
+    hid_t file = anl_hdf5_open(path);
+    if (file >= 0 && H5Aexists(file, "choices") > 0 && anl_hdf5_read_text(file, "choices", &text))
+        copy = anl_arena_text(arena, text);
+    if (file >= 0)
+        H5Fclose(file);
+    anl_hdf5_unlock();
+    free(text);
+    return copy;
 }
 
 static int newest_first(const void *a, const void *b) { return strcmp(*(const char *const *)b, *(const char *const *)a); }

@@ -139,6 +139,8 @@ anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int
         status = anl_device_open(source->device ? source->device : "auto", &device_options, diagnostics, &s->device);
     if (status)
         return status;
+    if (s->choices)
+        anl_vulkan_choices_set(s->device, s->choices); /* refused by devices that choose nothing, which is right */
 
     anl_graph **graphs = ANL_NEW_ARRAY(s->arena, anl_graph *, s->phase_count + 2);
     int graph_count = 0;

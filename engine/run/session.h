@@ -34,6 +34,7 @@ typedef struct anl_session {
     anl_phase initial;
     anl_state_layout *layout;
     anl_memory *memory;
+    const char *choices; /* lowerings that a resumed run was made with, to be taken over before programs are made ready; or NULL */
     void *staging; /* for feeds that must be laid out anew */
     size_t staging_bytes;
 } anl_session;
@@ -80,6 +81,8 @@ anl_status anl_checkpoint_read(anl_session *session, const char *path, bool all,
 /* Weights and states under `from.` become those under `module.`. Returns how many in *count. */
 anl_status anl_checkpoint_module(anl_session *session, const char *path, const char *from, const char *module, anl_span span, int *count,
                                  anl_diagnostics *diagnostics);
+/* The device's choices of lowerings that a checkpoint carries; NULL: none, or no such file. */
+const char *anl_checkpoint_choices(anl_arena *arena, const char *path);
 /* The newest checkpoint of a run folder that opens; NULL: none. Newer broken ones are warned of. */
 const char *anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diagnostics *diagnostics);
 

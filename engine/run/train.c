@@ -391,6 +391,8 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
             anl_diagnostic_suggest(diagnostics, d, "--set batch=%lld", (long long)(count > 1 ? count : 1));
             status = ANL_ERROR_SPEC;
         } else {
+            const char *last = options->resume ? anl_checkpoint_latest(s->arena, options->out, diagnostics) : NULL;
+            s->choices = last ? anl_checkpoint_choices(s->arena, last) : NULL;
             int what = ANL_PREPARE_TRAIN | (s->facts.metric_count > 0 && s->facts.evaluate_every > 0 && s->facts.shards[1] ? ANL_PREPARE_EVALUATE : 0);
             status = anl_session_prepare(s, &options->source, what, (double)(count / s->facts.batch), NULL, 0, diagnostics);
             t.total = s->total_steps;

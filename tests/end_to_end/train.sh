@@ -77,8 +77,8 @@ if have_vulkan; then
     check "pretraining runs on Vulkan, validated" pretrain "$work/vulkan" vulkan 10 --validate
     head -n 10 "$work/host/metrics.jsonl" > "$work/first.jsonl"
     check "host and Vulkan agree to 1e-3" same_losses "$work/first.jsonl" "$work/vulkan/metrics.jsonl" 1e-3
-    check "Vulkan stops with a checkpoint" pretrain "$work/vulkan-parts" vulkan 4
-    check "Vulkan resumes" pretrain "$work/vulkan-parts" vulkan 6 --resume
+    check "Vulkan stops with a checkpoint" pretrain "$work/vulkan-parts" vulkan 4 --validate
+    check "Vulkan resumes" pretrain "$work/vulkan-parts" vulkan 6 --resume --validate
     if cmp -s "$(last_checkpoint "$work/vulkan")" "$(last_checkpoint "$work/vulkan-parts")"; then ok "a run resumed on Vulkan ends with the same bits"; else not_ok "a run resumed on Vulkan ends with the same bits"; fi
 else
     skip "pretraining on Vulkan" "no Vulkan device"
