@@ -34,7 +34,8 @@ typedef struct product {
     bool inner4;                 /* the innermost red digit counts in fours */
     bool b_linear;               /* B's address is red * b_step */
     int64_t b_step;
-    bool n4; /* cols count in fours within their innermost digit */
+    bool n4;         /* cols count in fours within their innermost digit */
+    int64_t scratch; /* word of scratch where its partial sums begin, a multiple of four: stride phases run side by side */
 } product;
 
 static void add_digit(digit *list, int *count, int32_t size, int64_t a, int64_t b, int window, int64_t move, vk_axis axis)
@@ -312,15 +313,16 @@ static void write_epilogue(vk_writer *w, const product *p, int rows, int cols, i
     const char *m = vk_param(w, p->m), *n = vk_param(w, p->n);
     if (splits > 1) {
         int scratch = vk_bind(w, VK_BIND_SCRATCH, -1, true);
-        anl_text_printf(out, "uint place = (split * uint(%s) + batch) * uint(%s);\n", vk_param(w, p->batch_size), m);
+        anl_text_printf(out, "uint place = (split * uint(%s) + batch) * uint(%s), begin = uint(%s);\n",
+                        vk_param(w, p->batch_size), m, vk_param(w, p->scratch));
         for (int r = 0; r < rows; r++) {
             anl_text_printf(out, "if (row + %du < uint(%s) && col < uint(%s)) {\n", r, m, n);
             if (p->n4) {
-                anl_text_printf(out, "w%d[((place + row + %du) * uint(%s) + col) >> 2] = floatBitsToInt(c%d);\n", scratch, r, n,
-                                r);
+                anl_text_printf(out, "w%d[(begin + (place + row + %du) * uint(%s) + col) >> 2] = floatBitsToInt(c%d);\n", scratch,
+                                r, n, r);
             } else {
                 for (int j = 0; j < cols; j++)
-                    anl_text_printf(out, "%ss%d[(place + row + %du) * uint(%s) + col%s] = floatBitsToInt(c%d.%c);\n",
+                    anl_text_printf(out, "%ss%d[begin + (place + row + %du) * uint(%s) + col%s] = floatBitsToInt(c%d.%c);\n",
                                     j ? anl_arena_printf(w->arena, "if (col + %du < uint(%s)) ", j, n) : "", scratch, r, n,
                                     j ? anl_arena_printf(w->arena, " + %du", j) : "", r, "xyzw"[j]);
             }
@@ -643,14 +645,16 @@ static int64_t contract_splits(const vk_device *device, const product *p, int64_
     int64_t bytes = p->batch_size * p->m * p->n * 4, limit = (int64_t)64 << 20;
     if (limit > device->base.info.limits.storage_range)
         limit = device->base.info.limits.storage_range;
+    limit -= 4 * p->scratch;
     while (splits > 1 && splits * bytes > limit)
         splits--;
     return splits;
 }
 
-static void lower_product(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena,
-                          const product *p, vk_lowering *out)
+static void lower_product(vk_device *device, const anl_program *program, const anl_kernel *kernel, anl_arena *arena, product *p,
+                          vk_lowering *out)
 {
+    p->scratch = (out->scratch_bytes + 15) / 16 * 4;
     vk_axis axes[VK_MAX_AXES];
     int axis_count = product_axes(p, axes);
     vk_pass *pass = vk_pass_add(arena, out);
@@ -692,13 +696,14 @@ static void lower_product(vk_device *device, const anl_program *program, const a
                       : variant == VK_VARIANT_SHUFFLE ? spread_local(device)
                                                       : TILE_LOCAL);
     if (splits > 1) {
-        out->scratch_bytes = splits * p->batch_size * p->m * p->n * 4;
+        out->scratch_bytes = (p->scratch + splits * p->batch_size * p->m * p->n) * 4;
         vk_axis kept[VK_MAX_AXES];
         for (int i = 0; i < axis_count; i++) {
             kept[i] = axes[i];
             kept[i].segment = 0;
         }
-        vk_lower_partials(device, program, kernel, arena, kept, axis_count, splits, 1, p->n4, 0, out);
+        vk_lower_partials(device, program, kernel, arena, kept, axis_count, splits, 1, p->n4, p->n4 ? p->scratch / 4 : p->scratch,
+                          out);
     }
 }
 
