@@ -1,10 +1,10 @@
-/* Cases of elementwise operations, casts, draws and sources: every scalar operation in each dtype, sizes, broadcasts, special values.
- * In: the tables below. Out: groups of cases.
- * Tolerances are relative; additions, comparisons and whole numbers are exact or correctly rounded. */
+/* Cases of elementwise operations, casts, draws and sources: every scalar operation in each dtype, sizes, broadcasts, special
+ * values. In: the tables below. Out: groups of cases. Tolerances are relative; additions, comparisons and whole numbers are exact
+ * or correctly rounded. */
 #include "suite.h"
 
 static const int sizes[] = {1, 2, 7, 13, 31, 64, 127, 257, 1031};
-static const double ROUNDED = 3e-7; /* one or two correctly rounded operations */
+static const double ROUNDED = 3e-7;  /* one or two correctly rounded operations */
 static const double FUNCTION = 4e-6; /* exp and the like: a few ulps of the function and of its argument */
 
 /* ---- one operand ---- */
@@ -12,10 +12,14 @@ static const struct {
     anl_scalar s;
     double low, high, unit, tolerance;
 } unary[] = {
-    {ANL_S_NEGATE, -5, 5, 0, 0},      {ANL_S_ABS, -5, 5, 0, 0},         {ANL_S_FLOOR, -50, 50, 0, 0},       {ANL_S_FLOOR, -4, 4, 0.5, 0},
-    {ANL_S_EXP, -20, 20, 0, FUNCTION}, {ANL_S_LOG, 1e-3, 30, 0, FUNCTION}, {ANL_S_LOG, 0.9, 1.1, 0, FUNCTION}, {ANL_S_SQRT, 0, 100, 0, ROUNDED},
-    {ANL_S_RSQRT, 1e-3, 10, 0, 1e-6}, {ANL_S_TANH, -6, 6, 0, FUNCTION}, {ANL_S_TANH, -0.1, 0.1, 0, FUNCTION}, {ANL_S_ERF, -4, 4, 0, FUNCTION},
-    {ANL_S_ERF, -0.1, 0.1, 0, FUNCTION}, {ANL_S_SIN, -8, 8, 0, FUNCTION}, {ANL_S_SIN, -200, 200, 0, FUNCTION}, {ANL_S_COS, -8, 8, 0, FUNCTION},
+    {ANL_S_NEGATE, -5, 5, 0, 0},          {ANL_S_ABS, -5, 5, 0, 0},
+    {ANL_S_FLOOR, -50, 50, 0, 0},         {ANL_S_FLOOR, -4, 4, 0.5, 0},
+    {ANL_S_EXP, -20, 20, 0, FUNCTION},    {ANL_S_LOG, 1e-3, 30, 0, FUNCTION},
+    {ANL_S_LOG, 0.9, 1.1, 0, FUNCTION},   {ANL_S_SQRT, 0, 100, 0, ROUNDED},
+    {ANL_S_RSQRT, 1e-3, 10, 0, 1e-6},     {ANL_S_TANH, -6, 6, 0, FUNCTION},
+    {ANL_S_TANH, -0.1, 0.1, 0, FUNCTION}, {ANL_S_ERF, -4, 4, 0, FUNCTION},
+    {ANL_S_ERF, -0.1, 0.1, 0, FUNCTION},  {ANL_S_SIN, -8, 8, 0, FUNCTION},
+    {ANL_S_SIN, -200, 200, 0, FUNCTION},  {ANL_S_COS, -8, 8, 0, FUNCTION},
     {ANL_S_COS, -200, 200, 0, FUNCTION},
 };
 
@@ -25,7 +29,9 @@ static void build_unary(maker *m)
         static const char *const shapes[] = {"a 13 b 7", "a 5 b 64"};
         begin(m, "%s %g to %g", anl_scalar_name(unary[i].s), unary[i].low, unary[i].high);
         for (int k = 0; k < 2; k++)
-            check_close(m, anl_g_unary(m->g, unary[i].s, field(m, k ? "y" : "x", ANL_F32, shapes[k], unary[i].low, unary[i].high, unary[i].unit)),
+            check_close(m,
+                        anl_g_unary(m->g, unary[i].s,
+                                    field(m, k ? "y" : "x", ANL_F32, shapes[k], unary[i].low, unary[i].high, unary[i].unit)),
                         unary[i].tolerance);
     }
     static const anl_scalar whole_ones[] = {ANL_S_NEGATE, ANL_S_ABS};
@@ -42,9 +48,10 @@ static void build_unary(maker *m)
             if (from != to) {
                 begin(m, "cast %s to %s", anl_dtype_name((anl_dtype)from), anl_dtype_name((anl_dtype)to));
                 for (int k = 0; k < 2; k++)
-                    check_exact(m, anl_g_cast(m->g, (anl_dtype)to,
-                                              field(m, k ? "y" : "x", (anl_dtype)from, k ? "a 5 b 16" : "a 11 b 7", from == ANL_BOOL ? 0 : -3,
-                                                    from == ANL_BOOL ? 1 : 3, from == ANL_F32 ? 0.25 : 1)));
+                    check_exact(
+                        m, anl_g_cast(m->g, (anl_dtype)to,
+                                      field(m, k ? "y" : "x", (anl_dtype)from, k ? "a 5 b 16" : "a 11 b 7",
+                                            from == ANL_BOOL ? 0 : -3, from == ANL_BOOL ? 1 : 3, from == ANL_F32 ? 0.25 : 1)));
             }
 }
 
@@ -53,45 +60,42 @@ static const struct {
     anl_scalar s;
     double low, high, unit, low2, high2, unit2, tolerance;
 } binary[] = {
-    {ANL_S_ADD, -5, 5, 0, -5, 5, 0, ROUNDED},
-    {ANL_S_SUB, -5, 5, 0, -5, 5, 0, ROUNDED},
-    {ANL_S_MUL, -5, 5, 0, -5, 5, 0, ROUNDED},
-    {ANL_S_DIV, -5, 5, 0, 0.5, 3, 0, ROUNDED},
-    {ANL_S_FLOORDIV, -20, 20, 0.125, 1, 4, 1, 0},
-    {ANL_S_MOD, -20, 20, 0.125, 1, 4, 1, 0},
-    {ANL_S_POW, 0.1, 5, 0, -3, 3, 0, 2e-5},
-    {ANL_S_MINIMUM, -5, 5, 0.5, -5, 5, 0.5, 0},
-    {ANL_S_MAXIMUM, -5, 5, 0.5, -5, 5, 0.5, 0},
-    {ANL_S_LT, -5, 5, 0.5, -5, 5, 0.5, 0},
-    {ANL_S_LE, -5, 5, 0.5, -5, 5, 0.5, 0},
-    {ANL_S_EQ, -3, 3, 0.5, -3, 3, 0.5, 0},
+    {ANL_S_ADD, -5, 5, 0, -5, 5, 0, ROUNDED},     {ANL_S_SUB, -5, 5, 0, -5, 5, 0, ROUNDED},
+    {ANL_S_MUL, -5, 5, 0, -5, 5, 0, ROUNDED},     {ANL_S_DIV, -5, 5, 0, 0.5, 3, 0, ROUNDED},
+    {ANL_S_FLOORDIV, -20, 20, 0.125, 1, 4, 1, 0}, {ANL_S_MOD, -20, 20, 0.125, 1, 4, 1, 0},
+    {ANL_S_POW, 0.1, 5, 0, -3, 3, 0, 2e-5},       {ANL_S_MINIMUM, -5, 5, 0.5, -5, 5, 0.5, 0},
+    {ANL_S_MAXIMUM, -5, 5, 0.5, -5, 5, 0.5, 0},   {ANL_S_LT, -5, 5, 0.5, -5, 5, 0.5, 0},
+    {ANL_S_LE, -5, 5, 0.5, -5, 5, 0.5, 0},        {ANL_S_EQ, -3, 3, 0.5, -3, 3, 0.5, 0},
     {ANL_S_NE, -3, 3, 0.5, -3, 3, 0.5, 0},
 };
 
 static void build_binary(maker *m)
 {
-    static const char *const shapes[][2] = {{"a 13 b 7", "a 13 b 7"}, {"a 5 b 64", "a 5 b 64"}, {"a 5 b 8", "b 8"}, {"a 4 b 9", "a 4"}};
+    static const char *const shapes[][2] = {
+        {"a 13 b 7", "a 13 b 7"}, {"a 5 b 64", "a 5 b 64"}, {"a 5 b 8", "b 8"}, {"a 4 b 9", "a 4"}};
     for (size_t i = 0; i < ANL_COUNT(binary); i++) {
         begin(m, "%s", anl_scalar_name(binary[i].s));
         for (size_t k = 0; k < ANL_COUNT(shapes); k++) {
             char x[8], y[8];
             snprintf(x, sizeof x, "x%d", (int)k);
             snprintf(y, sizeof y, "y%d", (int)k);
-            check_close(m, op2(m, binary[i].s, field(m, x, ANL_F32, shapes[k][0], binary[i].low, binary[i].high, binary[i].unit),
-                               field(m, y, ANL_F32, shapes[k][1], binary[i].low2, binary[i].high2, binary[i].unit2)),
+            check_close(m,
+                        op2(m, binary[i].s, field(m, x, ANL_F32, shapes[k][0], binary[i].low, binary[i].high, binary[i].unit),
+                            field(m, y, ANL_F32, shapes[k][1], binary[i].low2, binary[i].high2, binary[i].unit2)),
                         binary[i].tolerance);
         }
     }
-    static const anl_scalar whole_ones[] = {ANL_S_ADD, ANL_S_SUB,     ANL_S_MUL,     ANL_S_DIV, ANL_S_FLOORDIV, ANL_S_MOD,
-                                            ANL_S_MINIMUM, ANL_S_MAXIMUM, ANL_S_LT,  ANL_S_LE,      ANL_S_EQ,  ANL_S_NE};
+    static const anl_scalar whole_ones[] = {ANL_S_ADD,     ANL_S_SUB,     ANL_S_MUL, ANL_S_DIV, ANL_S_FLOORDIV, ANL_S_MOD,
+                                            ANL_S_MINIMUM, ANL_S_MAXIMUM, ANL_S_LT,  ANL_S_LE,  ANL_S_EQ,       ANL_S_NE};
     for (size_t i = 0; i < ANL_COUNT(whole_ones); i++) {
         anl_scalar s = whole_ones[i];
         bool divides = s == ANL_S_DIV || s == ANL_S_FLOORDIV || s == ANL_S_MOD;
         begin(m, "%s int", anl_scalar_name(s));
         double low = s == ANL_S_DIV ? 0 : -40, reach = s == ANL_S_EQ || s == ANL_S_NE ? 3 : 40;
         for (int k = 0; k < 2; k++)
-            check_exact(m, op2(m, s, field(m, k ? "z" : "x", ANL_I32, k ? "a 3 b 64" : "a 13 b 7", low < 0 ? -reach : low, reach, 1),
-                               field(m, k ? "w" : "y", ANL_I32, k ? "b 64" : "a 13 b 7", divides ? 1 : -reach, divides ? 9 : reach, 1)));
+            check_exact(
+                m, op2(m, s, field(m, k ? "z" : "x", ANL_I32, k ? "a 3 b 64" : "a 13 b 7", low < 0 ? -reach : low, reach, 1),
+                       field(m, k ? "w" : "y", ANL_I32, k ? "b 64" : "a 13 b 7", divides ? 1 : -reach, divides ? 9 : reach, 1)));
         if (s == ANL_S_FLOORDIV || s == ANL_S_MOD) /* negative divisors */
             check_exact(m, op2(m, s, field(m, "n", ANL_I32, "a 61", -40, 40, 1), field(m, "d", ANL_I32, "a 61", -9, -1, 1)));
     }
@@ -109,9 +113,11 @@ static void build_binary(maker *m)
     for (int d = 0; d < 3; d++) {
         begin(m, "where %s", anl_dtype_name((anl_dtype)d));
         double low = d == ANL_BOOL ? 0 : -9, high = d == ANL_BOOL ? 1 : 9;
-        check_exact(m, anl_g_where(m->g, field(m, "c", ANL_BOOL, "a 13", 0, 1, 1), field(m, "x", (anl_dtype)d, "a 13 b 7", low, high, 0.5),
+        check_exact(m, anl_g_where(m->g, field(m, "c", ANL_BOOL, "a 13", 0, 1, 1),
+                                   field(m, "x", (anl_dtype)d, "a 13 b 7", low, high, 0.5),
                                    field(m, "y", (anl_dtype)d, "b 7", low, high, 0.5)));
-        check_exact(m, anl_g_where(m->g, field(m, "d", ANL_BOOL, "a 5 b 16", 0, 1, 1), field(m, "z", (anl_dtype)d, "b 16", low, high, 0.5),
+        check_exact(m, anl_g_where(m->g, field(m, "d", ANL_BOOL, "a 5 b 16", 0, 1, 1),
+                                   field(m, "z", (anl_dtype)d, "b 16", low, high, 0.5),
                                    field(m, "w", (anl_dtype)d, "a 5", low, high, 0.5)));
     }
     begin(m, "powers by whole numbers");
@@ -143,10 +149,12 @@ static void build_special(maker *m)
         begin(m, "%s", anl_scalar_name(one[i].s));
         check_close(m, anl_g_unary(m->g, one[i].s, field_given(m, "x", ANL_F32, "a 24", one[i].list, one[i].count)), FUNCTION);
     }
-    static const anl_scalar two[] = {ANL_S_ADD, ANL_S_MUL, ANL_S_DIV, ANL_S_MINIMUM, ANL_S_MAXIMUM, ANL_S_LT, ANL_S_LE, ANL_S_EQ, ANL_S_NE};
+    static const anl_scalar two[] = {ANL_S_ADD, ANL_S_MUL, ANL_S_DIV, ANL_S_MINIMUM, ANL_S_MAXIMUM,
+                                     ANL_S_LT,  ANL_S_LE,  ANL_S_EQ,  ANL_S_NE};
     for (size_t i = 0; i < ANL_COUNT(two); i++) {
         begin(m, "%s", anl_scalar_name(two[i]));
-        check_exact(m, op2(m, two[i], GIVEN(m, "x", "a 7 b 7", INFINITY, -INFINITY, NAN, 0, 1, -1, 2), GIVEN(m, "y", "a 7", INFINITY, -INFINITY, NAN, 0.5, 1, -1, 2)));
+        check_exact(m, op2(m, two[i], GIVEN(m, "x", "a 7 b 7", INFINITY, -INFINITY, NAN, 0, 1, -1, 2),
+                           GIVEN(m, "y", "a 7", INFINITY, -INFINITY, NAN, 0.5, 1, -1, 2)));
     }
     begin(m, "where keeps NaN out");
     anl_node *x = GIVEN(m, "x", "a 12", NAN, 2, INFINITY, -1);
@@ -202,11 +210,14 @@ static void build_broadcasts(maker *m)
         begin(m, "%s", rows[i].what);
         anl_node *x = FLOATS(m, "x", rows[i].x), *y = FLOATS(m, "y", rows[i].y);
         check_close(m, op2(m, ANL_S_SUB, x, y), ROUNDED);
-        check_exact(m, op2(m, ANL_S_MAXIMUM, field(m, "i", ANL_I32, rows[i].x, -9, 9, 1), field(m, "j", ANL_I32, rows[i].y, -9, 9, 1)));
-        check_exact(m, op2(m, ANL_S_AND, field(m, "p", ANL_BOOL, rows[i].x, 0, 1, 1), field(m, "q", ANL_BOOL, rows[i].y, 0, 1, 1)));
+        check_exact(
+            m, op2(m, ANL_S_MAXIMUM, field(m, "i", ANL_I32, rows[i].x, -9, 9, 1), field(m, "j", ANL_I32, rows[i].y, -9, 9, 1)));
+        check_exact(m,
+                    op2(m, ANL_S_AND, field(m, "p", ANL_BOOL, rows[i].x, 0, 1, 1), field(m, "q", ANL_BOOL, rows[i].y, 0, 1, 1)));
     }
     begin(m, "three ways");
-    check_exact(m, anl_g_where(m->g, op2(m, ANL_S_LT, FLOATS(m, "c", "a 7"), number(m, 0)), FLOATS(m, "x", "b 5 a 7"), FLOATS(m, "y", "b 5")));
+    check_exact(m, anl_g_where(m->g, op2(m, ANL_S_LT, FLOATS(m, "c", "a 7"), number(m, 0)), FLOATS(m, "x", "b 5 a 7"),
+                               FLOATS(m, "y", "b 5")));
     begin(m, "twelve axes");
     anl_node *x = FLOATS(m, "x", "a 2 b 1 c 2 d 3 e 1 f 2 g 2 h 1 i 2 j 2 k 1 l 2"), *y = FLOATS(m, "y", "l 2 a 2 d 3 j 2");
     check_close(m, op2(m, ANL_S_MUL, x, y), ROUNDED);
@@ -221,7 +232,8 @@ static void build_chains(maker *m)
     anl_node *e = anl_g_unary(m->g, ANL_S_EXP, x), *s = op2(m, ANL_S_ADD, e, y);
     check_close(m, e, FUNCTION);
     check_close(m, s, FUNCTION);
-    check_close(m, op2(m, ANL_S_MUL, op2(m, ANL_S_DIV, e, op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, s, s), number(m, 1))), e), FUNCTION);
+    check_close(m, op2(m, ANL_S_MUL, op2(m, ANL_S_DIV, e, op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, s, s), number(m, 1))), e),
+                FUNCTION);
     begin(m, "a long chain");
     anl_node *z = FLOATS(m, "z", "a 5 b 31");
     for (int i = 0; i < 40; i++) {
@@ -273,7 +285,8 @@ static void build_sources(maker *m)
     check_exact(m, op2(m, ANL_S_SUB, anl_g_table(m->g, ANL_I32, wholes, &seven, 1), field(m, "i", ANL_I32, "b 5 a 7", -4, 4, 1)));
     check_exact(m, anl_g_table(m->g, ANL_F32, reals, &seven, 1));
     begin(m, "index");
-    check_exact(m, op2(m, ANL_S_MUL, anl_g_index(m->g, axis_id(m, "a"), 31), op2(m, ANL_S_ADD, anl_g_index(m->g, axis_id(m, "b"), 12), whole(m, 2))));
+    check_exact(m, op2(m, ANL_S_MUL, anl_g_index(m->g, axis_id(m, "a"), 31),
+                       op2(m, ANL_S_ADD, anl_g_index(m->g, axis_id(m, "b"), 12), whole(m, 2))));
     check_exact(m, anl_g_index(m->g, axis_id(m, "a"), 257));
     begin(m, "step");
     for (int which = 0; which < 3; which++) {
@@ -284,7 +297,8 @@ static void build_sources(maker *m)
         check_close(m, anl_g_unary(m->g, ANL_S_SQRT, op2(m, ANL_S_ADD, s, number(m, 3))), 1e-6);
     }
     begin(m, "where by step");
-    check_exact(m, anl_g_where(m->g, op2(m, ANL_S_LT, anl_g_step(m->g, 0), number(m, 5)), field(m, "x", ANL_F32, "a 9", -4, 4, 1), number(m, -7)));
+    check_exact(m, anl_g_where(m->g, op2(m, ANL_S_LT, anl_g_step(m->g, 0), number(m, 5)), field(m, "x", ANL_F32, "a 9", -4, 4, 1),
+                               number(m, -7)));
     static const char *const shapes[] = {"a 13", "batch 5 a 7", "a 3 batch 4 b 8", "batch 64", "batch 31 a 4 b 2 c 8", ""};
     for (size_t k = 0; k < ANL_COUNT(shapes); k++)
         for (int batch = 0; batch < 2; batch++)
@@ -304,8 +318,10 @@ static void build_sources(maker *m)
     anl_value like = v_node(FLOATS(m, "like", "batch 6 y 5"));
     check_exact(m, BUILTIN(m, "bernoulli", "p axes like", v_number(0.3), v_axes(&m->context, "batch y"), like).node);
     check_exact(m, BUILTIN(m, "integer", "low high axes like", v_int(-3), v_int(11), v_axes(&m->context, "batch y"), like).node);
-    check_close(m, BUILTIN(m, "uniform", "low high axes like", v_number(2), v_number(5), v_axes(&m->context, "y"), like).node, ROUNDED);
-    check_close(m, BUILTIN(m, "normal", "mean std axes like", v_number(2), v_number(5), v_axes(&m->context, "y batch"), like).node, 1e-5);
+    check_close(m, BUILTIN(m, "uniform", "low high axes like", v_number(2), v_number(5), v_axes(&m->context, "y"), like).node,
+                ROUNDED);
+    check_close(
+        m, BUILTIN(m, "normal", "mean std axes like", v_number(2), v_number(5), v_axes(&m->context, "y batch"), like).node, 1e-5);
     begin(m, "a field held constant");
     check_exact(m, anl_g_stop_gradient(m->g, FLOATS(m, "x", "a 7")));
 }
@@ -318,20 +334,29 @@ static void build_many_groups(maker *m)
     int32_t n = 20000003;
     anl_node *i = anl_g_index(m->g, axis_id(m, "a"), n);
     anl_node *low = anl_g_cast(m->g, ANL_F32, op2(m, ANL_S_MOD, i, whole(m, 4093)));
-    check_exact(m, op2(m, ANL_S_SUB, op2(m, ANL_S_MUL, low, number(m, 0.5)), anl_g_cast(m->g, ANL_F32, op2(m, ANL_S_FLOORDIV, i, whole(m, 4093)))));
+    check_exact(m, op2(m, ANL_S_SUB, op2(m, ANL_S_MUL, low, number(m, 0.5)),
+                       anl_g_cast(m->g, ANL_F32, op2(m, ANL_S_FLOORDIV, i, whole(m, 4093)))));
 }
 
 static void build_many_reduced(maker *m)
 {
     begin(m, "nine million sums");
     anl_node *i = anl_g_index(m->g, axis_id(m, "a"), 9000011), *t = anl_g_index(m->g, axis_id(m, "t"), 3);
-    anl_node *term = op2(m, ANL_S_MOD, op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, i, whole(m, 7)), op2(m, ANL_S_MUL, t, whole(m, 1000003))), whole(m, 1009));
+    anl_node *term =
+        op2(m, ANL_S_MOD, op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, i, whole(m, 7)), op2(m, ANL_S_MUL, t, whole(m, 1000003))),
+            whole(m, 1009));
     check_exact(m, reduce(m, ANL_OP_SUM, anl_g_cast(m->g, ANL_F32, term), "t"));
 }
 
 const group element_groups[] = {
-    {"unary", build_unary, 0},         {"binary", build_binary, 0},   {"special values", build_special, 0},          {"sizes", build_sizes, 0},
-    {"broadcasts", build_broadcasts, 0}, {"chains", build_chains, 0}, {"sources", build_sources, 0}, {"many groups", build_many_groups, LARGE},
+    {"unary", build_unary, 0},
+    {"binary", build_binary, 0},
+    {"special values", build_special, 0},
+    {"sizes", build_sizes, 0},
+    {"broadcasts", build_broadcasts, 0},
+    {"chains", build_chains, 0},
+    {"sources", build_sources, 0},
+    {"many groups", build_many_groups, LARGE},
     {"many groups reduced", build_many_reduced, LARGE},
 };
 const int element_group_count = ANL_COUNT(element_groups);

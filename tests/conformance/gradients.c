@@ -34,7 +34,11 @@ static void build_cases(maker *m, built *b)
         anl_node *wrt[INPUTS], *gradients[INPUTS];
         int count = 0;
         for (; count < INPUTS && test->inputs[count]; count++) {
-            b->in[i][count] = wrt[count] = field(m, count == 0 ? "in0" : count == 1 ? "in1" : "in2", ANL_F32, test->inputs[count], test->low, test->high, 0);
+            b->in[i][count] = wrt[count] = field(m,
+                                                 count == 0   ? "in0"
+                                                 : count == 1 ? "in1"
+                                                              : "in2",
+                                                 ANL_F32, test->inputs[count], test->low, test->high, 0);
             in[count] = v_node(wrt[count]);
         }
         anl_value value = test->build(&m->context, in);
@@ -134,7 +138,8 @@ void differences(void (*report)(const char *name, const char *why), const char *
                     continue; /* held constant on purpose */
                 double numeric = (ends[i][1] - ends[i][0]) / (2 * h), got = analytic[i][k][e];
                 if (!(fabs(numeric - got) <= 1e-6 * fmax(1, fabs(numeric))) && !problems[i][0])
-                    snprintf(problems[i], sizeof problems[i], "by input %d, element %d: %.9g, by differences %.9g", k, (int)e, got, numeric);
+                    snprintf(problems[i], sizeof problems[i], "by input %d, element %d: %.9g, by differences %.9g", k, (int)e,
+                             got, numeric);
             }
         }
     for (int i = 0; i < CASES; i++)

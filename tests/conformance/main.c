@@ -1,7 +1,8 @@
 /* The conformance tests: every primitive on every device and way of compiling, against the oracle.
- * In: --long (the full cross products), --device vulkan:N, --only TEXT (groups), --host (no Vulkan). Out: a line `ok WHERE: GROUP/CASE` or
- * `not ok WHERE: GROUP/CASE: why` for each case and place, `skip WHERE why`, and last `N passed, M failed`; exit status 1 if any failed.
- * The oracle is the host device in float64 with fusion off; on small cases it is itself compared with definitions in plain loops. */
+ * In: --long (the full cross products), --device vulkan:N, --only TEXT (groups), --host (no Vulkan). Out: a line `ok WHERE:
+ * GROUP/CASE` or `not ok WHERE: GROUP/CASE: why` for each case and place, `skip WHERE why`, and last `N passed, M failed`; exit
+ * status 1 if any failed. The oracle is the host device in float64 with fusion off; on small cases it is itself compared with
+ * definitions in plain loops. */
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ typedef struct place {
     int worker;
     bool vulkan, no_fusion, both; /* both: as planned, and again with guards; else with guards only */
     anl_device_options options;
-    anl_device *device;
+    anl_device *device, *twin; /* twin: like it, with one thread */
     double seconds, processor;
     int kernels;
 } place;
@@ -28,7 +29,9 @@ static place places[] = {
     {.label = "vulkan, unfused baseline", .vulkan = true, .no_fusion = true, .options = {.validation = true, .plain = true}},
     {.label = "vulkan, clamped",
      .vulkan = true,
-     .options = {.validation = true, .no_subgroups = true, .clamp = {.max_invocations = 128, .max_shared_bytes = 16384, .alignment = 256}}},
+     .options = {.validation = true,
+                 .no_subgroups = true,
+                 .clamp = {.max_invocations = 128, .max_shared_bytes = 16384, .alignment = 256}}},
 };
 
 static int passed, failed, skipped;
@@ -64,7 +67,8 @@ static void report(const char *where, const char *group_name, const char *name, 
 anl_value builtin(maker *m, const char *name, const char *arguments, int count, const anl_value *given)
 {
     (void)count;
-    builtins_covered[builtin_count < 255 ? builtin_count++ : builtin_count] = anl_builtin_find(name) ? anl_builtin_find(name)->name : "";
+    builtins_covered[builtin_count < 255 ? builtin_count++ : builtin_count] =
+        anl_builtin_find(name) ? anl_builtin_find(name)->name : "";
     anl_value v = call_list(&m->context, name, arguments, given);
     ck_assert_msg(v.kind != ANL_V_NONE, "%s %s: %s", m->name, name,
                   anl_diagnostics_count(m->diagnostics) ? anl_diagnostics_get(m->diagnostics, 0)->message : "no value");
@@ -82,7 +86,8 @@ static bool near_enough(double got, double want, double tolerance, double scale)
 }
 
 /* NULL, or how the numbers differ. */
-static const char *compare(anl_arena *arena, const double *got, const double *want, int64_t count, double tolerance, double scale, const char *what)
+static const char *compare(anl_arena *arena, const double *got, const double *want, int64_t count, double tolerance, double scale,
+                           const char *what)
 {
     double squares = 0;
     int64_t finite = 0, wrong = 0, first = -1;
@@ -99,8 +104,9 @@ static const char *compare(anl_arena *arena, const double *got, const double *wa
         }
     if (wrong == 0)
         return NULL;
-    return anl_arena_printf(arena, "%s: %lld of %lld elements differ, the first is number %lld: %.*g, should be %.*g", what, (long long)wrong,
-                            (long long)count, (long long)first, tolerance > 0 ? 9 : 17, got[first], tolerance > 0 ? 9 : 17, want[first]);
+    return anl_arena_printf(arena, "%s: %lld of %lld elements differ, the first is number %lld: %.*g, should be %.*g", what,
+                            (long long)wrong, (long long)count, (long long)first, tolerance > 0 ? 9 : 17, got[first],
+                            tolerance > 0 ? 9 : 17, want[first]);
 }
 
 typedef struct expected {
@@ -147,7 +153,8 @@ static void report_cases(maker *m, const char *where, const group *g, const char
     }
 }
 
-static const char *run_steps(maker *m, const expected *e, loaded *l, bool guarded, const char **why)
+/* bits: one number for each step and case that stands for all bits of its values. */
+static const char *run_steps(maker *m, const expected *e, loaded *l, bool guarded, const char **why, uint64_t *bits)
 {
     const char *problem = loaded_start(l, guarded);
     const char *what = guarded ? "apart" : "as planned";
@@ -158,14 +165,34 @@ static const char *run_steps(maker *m, const expected *e, loaded *l, bool guarde
                 continue;
             double *got = NULL;
             int64_t count = 0;
+            int at = s * m->case_count + c;
             problem = read_case(l, &m->cases[c], &got, &count);
             if (!problem && count != e->counts[c])
                 problem = "an output has another size than the oracle's";
             if (!problem && !why[c])
-                why[c] = compare(m->arena, got, e->outputs[s * m->case_count + c], count, m->cases[c].tolerance, m->cases[c].scale, what);
+                why[c] = compare(m->arena, got, e->outputs[at], count, m->cases[c].tolerance, m->cases[c].scale, what);
+            if (!problem)
+                bits[at] = anl_hash(got, sizeof *got * (size_t)count, 1);
             free(got);
         }
     }
+    return problem;
+}
+
+/* The same program again, on the host with another number of threads: the same bits. */
+static const char *run_again(maker *m, const expected *e, place *p, loaded *l, const uint64_t *bits)
+{
+    const char **why = ANL_NEW_ARRAY(m->arena, const char *, m->case_count + 1);
+    uint64_t *again = ANL_NEW_ARRAY(m->arena, uint64_t, m->case_count * m->step_count + 1);
+    loaded *other = NULL;
+    const char *problem = p->twin ? loaded_new(p->twin, m, false, p->no_fusion, &other) : NULL;
+    if (!problem)
+        problem = run_steps(m, e, p->twin ? other : l, false, why, again);
+    for (int i = 0; i < m->case_count * m->step_count && !problem; i++)
+        if (bits[i] != again[i])
+            problem = anl_arena_printf(m->arena, "%s has other bits the second time", m->cases[i % m->case_count].name);
+    problem = problem ? anl_arena_text(m->arena, problem) : NULL;
+    loaded_free(&other);
     return problem;
 }
 
@@ -173,17 +200,18 @@ static void run_place(maker *m, const group *g, place *p, const expected *e)
 {
     double start = now(), processor = processor_seconds();
     const char **why = ANL_NEW_ARRAY(m->arena, const char *, m->case_count + 1);
+    uint64_t *bits = ANL_NEW_ARRAY(m->arena, uint64_t, m->case_count * m->step_count + 1);
     loaded *l = NULL;
     bool large = g->flags & LARGE;
     const char *problem = loaded_new(p->device, m, false, p->no_fusion, &l);
     if (!problem && (p->both || large))
-        problem = run_steps(m, e, l, false, why);
+        problem = run_steps(m, e, l, false, why, bits);
+    if (!problem && p->both && !large)
+        report(p->label, g->name, "the same bits again", run_again(m, e, p, l, bits));
     if (!problem && !large) {
-        problem = run_steps(m, e, l, true, why);
-        if (!problem) {
-            const char *changed = loaded_guards(l);
-            report(p->label, g->name, "sentinels", changed);
-        }
+        problem = run_steps(m, e, l, true, why, bits);
+        if (!problem)
+            report(p->label, g->name, "sentinels", loaded_guards(l));
     }
     for (int c = 0; c < m->case_count && problem; c++)
         if (!why[c])
@@ -270,8 +298,8 @@ static void check_definitions(maker *m, const group *g, const expected *e)
         why[part.case_count] = ev->problem[0] ? anl_arena_text(m->arena, ev->problem)
                                : e->counts[c] != anl_node_count(m->cases[c].node)
                                    ? "another size"
-                                   : compare(m->arena, e->outputs[c], want, e->counts[c], m->cases[c].tolerance > 0 ? 1e-9 : 0, m->cases[c].scale,
-                                             "against the definition");
+                                   : compare(m->arena, e->outputs[c], want, e->counts[c], m->cases[c].tolerance > 0 ? 1e-9 : 0,
+                                             m->cases[c].scale, "against the definition");
         ev->problem[0] = 0;
         part.cases[part.case_count++] = m->cases[c];
     }
@@ -390,7 +418,8 @@ static void check_coverage(void)
             }
     for (int i = 0; anl_builtin_at(i); i++) {
         const anl_builtin *b = anl_builtin_at(i);
-        bool differentiable = strncmp(b->gradient, "yes", 3) == 0 || strncmp(b->gradient, "to ", 3) == 0, found = gradient_has_case(b->name);
+        bool differentiable = strncmp(b->gradient, "yes", 3) == 0 || strncmp(b->gradient, "to ", 3) == 0,
+             found = gradient_has_case(b->name);
         for (int k = 0; k < builtin_count && !differentiable; k++)
             found = found || strcmp(builtins_covered[k], b->name) == 0;
         report("coverage", differentiable ? "gradient" : "builtin", b->name, found ? NULL : "has no case");
@@ -449,7 +478,10 @@ static void check_checks(place *p)
         }
         if (!why && what == ONE_TOO_MANY)
             found = loaded_guards(l);
-        report(p->label, "planted", what == NO_BARRIERS ? "a missing barrier" : "one element too many", why ? why : found ? NULL : "was not noticed");
+        report(p->label, "planted", what == NO_BARRIERS ? "a missing barrier" : "one element too many",
+               why     ? why
+               : found ? NULL
+                       : "was not noticed");
         loaded_free(&l);
         maker_free(m);
     }
@@ -460,8 +492,9 @@ static void report_difference(const char *name, const char *why) { report("diffe
 static const struct {
     const group *groups;
     const int *count;
-} lists[] = {{element_groups, &element_group_count},         {reduction_groups, &reduction_group_count}, {movement_groups, &movement_group_count},
-             {contraction_groups, &contraction_group_count}, {state_groups, &state_group_count},         {gradient_groups, &gradient_group_count}};
+} lists[] = {{element_groups, &element_group_count},   {reduction_groups, &reduction_group_count},
+             {movement_groups, &movement_group_count}, {contraction_groups, &contraction_group_count},
+             {state_groups, &state_group_count},       {gradient_groups, &gradient_group_count}};
 
 typedef struct options {
     const char *vulkan, *only;
@@ -486,10 +519,17 @@ static bool work(const options *o, int worker)
         if (places[p].vulkan && o->host)
             printf("skip %s: --host\n", places[p].label);
         else if (anl_device_open(places[p].vulkan ? o->vulkan : "host", &places[p].options, said, &places[p].device) != ANL_OK)
-            printf("skip %s: %s\n", places[p].label, anl_diagnostics_count(said) ? anl_diagnostics_get(said, 0)->message : "cannot be opened");
+            printf("skip %s: %s\n", places[p].label,
+                   anl_diagnostics_count(said) ? anl_diagnostics_get(said, 0)->message : "cannot be opened");
         else
-            printf("# %s: %s, %s\n", places[p].label, anl_device_describe(places[p].device)->name, anl_device_describe(places[p].device)->driver);
+            printf("# %s: %s, %s\n", places[p].label, anl_device_describe(places[p].device)->name,
+                   anl_device_describe(places[p].device)->driver);
         skipped += !places[p].device;
+        anl_device_options alone = places[p].options;
+        alone.threads = 1;
+        if (places[p].device && places[p].both && !places[p].vulkan &&
+            anl_device_open("host", &alone, said, &places[p].twin) != ANL_OK)
+            report(places[p].label, "device", "with one thread", "cannot be opened");
         anl_diagnostics_free(&said);
         if (places[p].device && (!o->only || strstr("planted", o->only)))
             check_checks(&places[p]);
@@ -512,7 +552,9 @@ static bool work(const options *o, int worker)
     }
     for (size_t p = 0; p < ANL_COUNT(places); p++) {
         if (places[p].device)
-            printf("# %s: %.1f s, processors %.1f s, %d kernels\n", places[p].label, places[p].seconds, places[p].processor, places[p].kernels);
+            printf("# %s: %.1f s, processors %.1f s, %d kernels\n", places[p].label, places[p].seconds, places[p].processor,
+                   places[p].kernels);
+        anl_device_close(&places[p].twin);
         anl_device_close(&places[p].device);
     }
     anl_device_close(&oracle_device);
@@ -572,7 +614,8 @@ int main(int argc, char **argv)
         while (fgets(line, sizeof line, said[w]))
             fputs(line, stdout);
         if (read(channel[w][0], counts[w], sizeof counts[w]) != (ssize_t)sizeof counts[w]) {
-            printf("not ok worker %d: ended with status %d before it was done\n", w, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+            printf("not ok worker %d: ended with status %d before it was done\n", w,
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
             counts[w][1]++;
         }
         passed += counts[w][0];

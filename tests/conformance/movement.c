@@ -1,6 +1,7 @@
 /* Cases of movement: slices, places, concatenations, splits, merges, transposes, windows, gathers, in each dtype and chained.
  * In: the tables below. Out: groups of cases.
- * Nothing is computed, so everything is exact; each movement is checked bare and inside of a computation, where it is an index. */
+ * Nothing is computed, so everything is exact; each movement is checked bare and inside of a computation, where it is an index.
+ */
 #include "suite.h"
 
 /* A value of any dtype; whole numbers, so that all dtypes are exact. */
@@ -24,9 +25,12 @@ static const struct {
     const char *shape, *along;
     int start, count, step;
 } slices[] = {
-    {"a 13", "a", 0, 13, 1},     {"a 13", "a", 3, 7, 1},      {"a 13", "a", 1, 6, 2},       {"a 13", "a", 12, 13, -1}, {"a 13", "a", 11, 6, -2}, {"a 13", "a", 5, 1, 1},
-    {"a 5 b 13", "b", 2, 4, 3},  {"a 5 b 13", "a", 4, 5, -1}, {"a 5 b 13", "a", 0, 3, 2},   {"a 3 b 64", "b", 4, 32, 1}, {"a 3 b 64", "b", 3, 32, 1}, {"a 3 b 64", "b", 0, 32, 2},
-    {"a 3 b 64", "b", 63, 64, -1}, {"a 8 b 12", "a", 2, 4, 1}, {"a 3 b 7 c 4", "b", 6, 3, -3}, {"a 3 b 7 c 4", "b", 1, 5, 1}, {"a 1031", "a", 1, 1029, 1}, {"a 257 b 8", "a", 256, 128, -2},
+    {"a 13", "a", 0, 13, 1},       {"a 13", "a", 3, 7, 1},      {"a 13", "a", 1, 6, 2},
+    {"a 13", "a", 12, 13, -1},     {"a 13", "a", 11, 6, -2},    {"a 13", "a", 5, 1, 1},
+    {"a 5 b 13", "b", 2, 4, 3},    {"a 5 b 13", "a", 4, 5, -1}, {"a 5 b 13", "a", 0, 3, 2},
+    {"a 3 b 64", "b", 4, 32, 1},   {"a 3 b 64", "b", 3, 32, 1}, {"a 3 b 64", "b", 0, 32, 2},
+    {"a 3 b 64", "b", 63, 64, -1}, {"a 8 b 12", "a", 2, 4, 1},  {"a 3 b 7 c 4", "b", 6, 3, -3},
+    {"a 3 b 7 c 4", "b", 1, 5, 1}, {"a 1031", "a", 1, 1029, 1}, {"a 257 b 8", "a", 256, 128, -2},
 };
 
 static anl_node *move_slice(maker *m, anl_node *x, int i)
@@ -48,11 +52,11 @@ static void build_slices(maker *m)
         for (size_t i = 0; i < ANL_COUNT(slices); i++) {
             if (d > 0 && !m->thorough && i % 3 != (size_t)d)
                 continue;
-            begin(m, "slice %s %s along %s from %d, %d by %d", anl_dtype_name((anl_dtype)d), slices[i].shape, slices[i].along, slices[i].start,
-                  slices[i].count, slices[i].step);
+            begin(m, "slice %s %s along %s from %d, %d by %d", anl_dtype_name((anl_dtype)d), slices[i].shape, slices[i].along,
+                  slices[i].start, slices[i].count, slices[i].step);
             both(m, (anl_dtype)d, slices[i].shape, move_slice, (int)i);
-            begin(m, "place %s %s along %s from %d, %d by %d", anl_dtype_name((anl_dtype)d), slices[i].shape, slices[i].along, slices[i].start,
-                  slices[i].count, slices[i].step);
+            begin(m, "place %s %s along %s from %d, %d by %d", anl_dtype_name((anl_dtype)d), slices[i].shape, slices[i].along,
+                  slices[i].start, slices[i].count, slices[i].step);
             both(m, (anl_dtype)d, slices[i].shape, move_place, (int)i);
         }
 }
@@ -61,9 +65,10 @@ static void build_slices(maker *m)
 static const struct {
     const char *shape, *order;
 } orders[] = {
-    {"a 13 b 7", "b a"},         {"a 64 b 32", "b a"},        {"a 3 b 5 c 7", "a c b"},      {"a 3 b 5 c 7", "b a c"},       {"a 3 b 5 c 7", "b c a"},
-    {"a 3 b 5 c 7", "c a b"},    {"a 3 b 5 c 7", "c b a"},    {"a 4 b 8 c 12", "c b a"},     {"a 4 b 8 c 12", "b a c"},      {"a 2 b 3 c 4 d 5", "d b a c"},
-    {"a 2 b 3 c 4 d 5", "b d c a"}, {"a 1 b 7 c 1 d 4", "d c b a"}, {"a 127 b 257", "b a"},
+    {"a 13 b 7", "b a"},       {"a 64 b 32", "b a"},           {"a 3 b 5 c 7", "a c b"},       {"a 3 b 5 c 7", "b a c"},
+    {"a 3 b 5 c 7", "b c a"},  {"a 3 b 5 c 7", "c a b"},       {"a 3 b 5 c 7", "c b a"},       {"a 4 b 8 c 12", "c b a"},
+    {"a 4 b 8 c 12", "b a c"}, {"a 2 b 3 c 4 d 5", "d b a c"}, {"a 2 b 3 c 4 d 5", "b d c a"}, {"a 1 b 7 c 1 d 4", "d c b a"},
+    {"a 127 b 257", "b a"},
 };
 static anl_node *move_order(maker *m, anl_node *x, int i) { return transpose(m, x, orders[i].order); }
 
@@ -75,7 +80,8 @@ static anl_node *move_split(maker *m, anl_node *x, int i)
 
 static const struct {
     const char *shape, *merged;
-} merges[] = {{"a 3 b 5 c 7", "a b"}, {"a 3 b 5 c 7", "b c"}, {"a 3 b 5 c 7", "b a"}, {"a 3 b 5 c 7", "a c"}, {"a 3 b 5 c 7", "c a b"}, {"a 4 b 8", "a b"}, {"a 4 b 8", "b a"}};
+} merges[] = {{"a 3 b 5 c 7", "a b"},   {"a 3 b 5 c 7", "b c"}, {"a 3 b 5 c 7", "b a"}, {"a 3 b 5 c 7", "a c"},
+              {"a 3 b 5 c 7", "c a b"}, {"a 4 b 8", "a b"},     {"a 4 b 8", "b a"}};
 static anl_node *move_merge(maker *m, anl_node *x, int i)
 {
     int32_t ids[ANL_MAX_AXES];
@@ -128,8 +134,9 @@ static void build_concats(maker *m)
 {
     static const struct {
         const char *shapes[3], *along;
-    } rows[] = {{{"a 5 b 7", "a 1 b 7", "a 8 b 7"}, "a"}, {{"a 5 b 7", "a 5 b 1", "a 5 b 8"}, "b"}, {{"a 5 b 8", "a 5 b 16", "a 5 b 4"}, "b"},
-                {{"a 13", "a 64", NULL}, "a"},              {{"a 2 b 3 c 4", "a 2 b 9 c 4", NULL}, "b"}, {{"a 2 b 3 c 4", "b 3 c 4 a 5", NULL}, "a"}};
+    } rows[] = {{{"a 5 b 7", "a 1 b 7", "a 8 b 7"}, "a"},    {{"a 5 b 7", "a 5 b 1", "a 5 b 8"}, "b"},
+                {{"a 5 b 8", "a 5 b 16", "a 5 b 4"}, "b"},   {{"a 13", "a 64", NULL}, "a"},
+                {{"a 2 b 3 c 4", "a 2 b 9 c 4", NULL}, "b"}, {{"a 2 b 3 c 4", "b 3 c 4 a 5", NULL}, "a"}};
     for (int d = 0; d < 3; d++)
         for (size_t i = 0; i < ANL_COUNT(rows); i++) {
             begin(m, "concat %s %s along %s", anl_dtype_name((anl_dtype)d), rows[i].shapes[0], rows[i].along);
@@ -139,7 +146,8 @@ static void build_concats(maker *m)
                 char name[8];
                 snprintf(name, sizeof name, "x%d", count);
                 parts[count] = any(m, name, (anl_dtype)d, rows[i].shapes[count]);
-                changed[count] = d == ANL_BOOL ? anl_g_unary(m->g, ANL_S_NOT, parts[count]) : op2(m, ANL_S_MUL, parts[count], anl_g_const(m->g, (anl_dtype)d, 2 + count));
+                changed[count] = d == ANL_BOOL ? anl_g_unary(m->g, ANL_S_NOT, parts[count])
+                                               : op2(m, ANL_S_MUL, parts[count], anl_g_const(m->g, (anl_dtype)d, 2 + count));
             }
             anl_node *c = anl_g_concat(m->g, parts, count, axis_id(m, rows[i].along));
             check_exact(m, c);
@@ -170,7 +178,9 @@ static void build_concats(maker *m)
     begin(m, "functions of the language");
     anl_value v = v_node(any(m, "v", ANL_F32, "a 6 b 9"));
     check_exact(m, BUILTIN(m, "slice", "x axis index", v, v_axis(&m->context, "b"), v_int(-2)).node);
-    check_exact(m, BUILTIN(m, "pad", "x axis before after value", v, v_axes(&m->context, "a b"), v_int(2), v_int(1), v_number(0.25)).node);
+    check_exact(
+        m,
+        BUILTIN(m, "pad", "x axis before after value", v, v_axes(&m->context, "a b"), v_int(2), v_int(1), v_number(0.25)).node);
     check_exact(m, BUILTIN(m, "flip", "x axis", v, v_axes(&m->context, "a b")).node);
     check_exact(m, BUILTIN(m, "gather", "source axis index", v, v_axis(&m->context, "a"), v_int(3)).node);
 }
@@ -178,14 +188,15 @@ static void build_concats(maker *m)
 /* ---- windows ---- */
 static anl_slide slide(maker *m, const char *name, int in, int kernel, int stride, int dilation, int padding)
 {
-    return (anl_slide){axis_id(m, name), in, kernel, (in + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1, stride, dilation, padding};
+    return (anl_slide){axis_id(m, name), in,       kernel, (in + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1,
+                       stride,           dilation, padding};
 }
 
 static void build_windows(maker *m)
 {
     static const int rows[][5] = {/* in, kernel, stride, dilation, padding */
-                                  {13, 3, 1, 1, 1}, {13, 3, 2, 1, 1}, {12, 2, 2, 1, 0}, {13, 5, 1, 2, 4}, {13, 3, 3, 2, 2}, {12, 1, 2, 1, 0},
-                                  {16, 4, 1, 1, 0}, {31, 7, 2, 1, 3}, {7, 7, 1, 1, 3},  {9, 2, 3, 3, 1}};
+                                  {13, 3, 1, 1, 1}, {13, 3, 2, 1, 1}, {12, 2, 2, 1, 0}, {13, 5, 1, 2, 4}, {13, 3, 3, 2, 2},
+                                  {12, 1, 2, 1, 0}, {16, 4, 1, 1, 0}, {31, 7, 2, 1, 3}, {7, 7, 1, 1, 3},  {9, 2, 3, 3, 1}};
     for (size_t i = 0; i < ANL_COUNT(rows); i++) {
         const int *r = rows[i];
         begin(m, "%d by %d, stride %d, dilation %d, padding %d", r[0], r[1], r[2], r[3], r[4]);
@@ -226,8 +237,10 @@ static void build_gathers(maker *m)
     static const struct {
         const char *source, *axes, *index;
     } rows[] = {
-        {"a 13", "a", "i 20"},       {"a 13 b 7", "a", "i 20"},     {"a 13 b 7", "b", "i 20"},    {"a 13 b 8", "a", "i 16"},       {"a 13 b 7", "a", "b 7"},
-        {"a 13 b 7", "b", "a 13 i 3"}, {"a 5 b 7 c 4", "a b", "i 9"}, {"a 5 b 7 c 4", "b", "c 4 i 6"}, {"c 4 a 5 b 7", "b a", "n 2 i 9"}, {"a 257", "a", "i 1031"},
+        {"a 13", "a", "i 20"},         {"a 13 b 7", "a", "i 20"},       {"a 13 b 7", "b", "i 20"},
+        {"a 13 b 8", "a", "i 16"},     {"a 13 b 7", "a", "b 7"},        {"a 13 b 7", "b", "a 13 i 3"},
+        {"a 5 b 7 c 4", "a b", "i 9"}, {"a 5 b 7 c 4", "b", "c 4 i 6"}, {"c 4 a 5 b 7", "b a", "n 2 i 9"},
+        {"a 257", "a", "i 1031"},
     };
     for (int d = 0; d < 3; d++)
         for (size_t i = 0; i < ANL_COUNT(rows); i++) {
@@ -257,7 +270,8 @@ static void build_gathers(maker *m)
     static const char *const outside[] = {"zero", "edge"};
     for (int i = 0; i < 2; i++) {
         anl_value image = v_node(FLOATS(m, i ? "image1" : "image0", "n 2 c 3 y 9 x 11"));
-        anl_value y = v_node(field(m, i ? "y1" : "y0", ANL_F32, "n 2 y 5 x 6", -2, 11, 0)), xx = v_node(field(m, i ? "x1" : "x0", ANL_F32, "n 2 y 5 x 6", -2, 13, 0));
+        anl_value y = v_node(field(m, i ? "y1" : "y0", ANL_F32, "n 2 y 5 x 6", -2, 11, 0)),
+                  xx = v_node(field(m, i ? "x1" : "x0", ANL_F32, "n 2 y 5 x 6", -2, 13, 0));
         check_close(m, BUILTIN(m, "sample", "image y x outside", image, y, xx, v_text(outside[i])).node, 1e-5);
     }
     begin(m, "sums of gathered rows");
@@ -267,6 +281,7 @@ static void build_gathers(maker *m)
 }
 
 const group movement_groups[] = {
-    {"slices", build_slices, 0}, {"axes", build_axes, 0}, {"concats", build_concats, 0}, {"windows", build_windows, 0}, {"gathers", build_gathers, 0},
+    {"slices", build_slices, 0},   {"axes", build_axes, 0},       {"concats", build_concats, 0},
+    {"windows", build_windows, 0}, {"gathers", build_gathers, 0},
 };
 const int movement_group_count = ANL_COUNT(movement_groups);

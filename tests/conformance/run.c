@@ -4,7 +4,8 @@
 
 enum { GUARD = 512 };
 
-/* As a float NaN, which spreads to whatever reads it; another one at each place, since a NaN that was read at one may be stored at another. */
+/* As a float NaN, which spreads to whatever reads it; another one at each place, since a NaN that was read at one may be stored
+ * at another. */
 static uint32_t guard_word(int64_t i) { return 0x7fc00000u | ((uint32_t)i * 2654435761u >> 11); }
 
 struct loaded {
@@ -116,8 +117,8 @@ void loaded_plant(loaded *l, fault what)
 
 /* ---- guards ---- */
 
-/* Tensors that share bytes on purpose (a value and the parts it is made of) stay together; those that merely follow one another in the same bytes
- * are taken apart. They are told apart by who reads what whom wrote. */
+/* Tensors that share bytes on purpose (a value and the parts it is made of) stay together; those that merely follow one another
+ * in the same bytes are taken apart. They are told apart by who reads what whom wrote. */
 typedef struct written {
     int64_t low, high;
     int32_t buffer;
@@ -168,15 +169,16 @@ static void join_overlapping(const anl_program *p, int32_t *parent)
     for (int i = 0; i < p->buffer_count; i++)
         for (int j = 0; j < i; j++) {
             const anl_buffer *a = &p->buffers[i], *b = &p->buffers[j];
-            if ((a->space == ANL_SPACE_INPUT || a->space == ANL_SPACE_OUTPUT) && a->space == b->space && a->offset < b->offset + b->bytes &&
-                b->offset < a->offset + a->bytes)
+            if ((a->space == ANL_SPACE_INPUT || a->space == ANL_SPACE_OUTPUT) && a->space == b->space &&
+                a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes)
                 parent[leader(parent, i)] = leader(parent, j);
         }
     int writes = 0, count = 0;
     for (int k = 0; k < p->kernel_count; k++)
         writes += p->kernels[k].arg_count;
     /* a write adds at most two parts */
-    written *list = anl_malloc(sizeof *list * (size_t)(2 * writes + 2)), *next = anl_malloc(sizeof *list * (size_t)(2 * writes + 2));
+    written *list = anl_malloc(sizeof *list * (size_t)(2 * writes + 2)),
+            *next = anl_malloc(sizeof *list * (size_t)(2 * writes + 2));
     for (int k = 0; k < p->kernel_count; k++)
         for (int pass = 0; pass < 2; pass++)
             for (int a = 0; a < p->kernels[k].arg_count; a++) {
@@ -201,7 +203,8 @@ static void set_apart(loaded *l)
 {
     anl_program *p = l->program;
     int32_t *parent = anl_malloc(sizeof *parent * (size_t)(p->buffer_count + 1));
-    int64_t *low = anl_malloc(sizeof *low * (size_t)(p->buffer_count + 1)), *high = anl_malloc(sizeof *high * (size_t)(p->buffer_count + 1));
+    int64_t *low = anl_malloc(sizeof *low * (size_t)(p->buffer_count + 1)),
+            *high = anl_malloc(sizeof *high * (size_t)(p->buffer_count + 1));
     for (int i = 0; i < p->buffer_count; i++) {
         parent[i] = i;
         low[i] = INT64_MAX;
@@ -404,8 +407,9 @@ const char *loaded_guards(loaded *l)
                 after = b;
         }
         why = text(l, "byte %lld changed: %lld bytes after the start of `%s` (%lld bytes), %lld before `%s`", (long long)i,
-                   (long long)(before ? i - before->offset : i), before ? before->name : "", (long long)(before ? before->bytes : 0),
-                   (long long)(after ? after->offset - i : l->bytes - i), after ? after->name : "the end");
+                   (long long)(before ? i - before->offset : i), before ? before->name : "",
+                   (long long)(before ? before->bytes : 0), (long long)(after ? after->offset - i : l->bytes - i),
+                   after ? after->name : "the end");
     }
     free(may);
     return why;

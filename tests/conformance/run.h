@@ -1,6 +1,7 @@
 /* Programs of a group on one device, with or without guards around their tensors.
  * In: a group's graph and values. Out: what its outputs and states hold after each step, as doubles.
- * With guards every tensor of the program lies in one state memory, apart from the others, and all bytes that no kernel may write are compared. */
+ * With guards every tensor of the program lies in one state memory, apart from the others, and all bytes that no kernel may write
+ * are compared. */
 #ifndef ANL_TESTS_CONFORMANCE_RUN_H
 #define ANL_TESTS_CONFORMANCE_RUN_H
 

@@ -54,7 +54,10 @@ static void build_updates(maker *m)
     check_state(m, queue, 0);
     int32_t f = axis_id(m, "f");
     anl_axis axes[2] = {axis(m, "n", 7), axis(m, "memory", 40)};
-    check_close(m, anl_g_contract(g, anl_g_rename(g, keys, axis_id(m, "memory"), axis_id(m, "n")), value(m, queue), &f, 1, ANL_ROLE_FORWARD, NULL, 0, axes, 2), 1e-5);
+    check_close(m,
+                anl_g_contract(g, anl_g_rename(g, keys, axis_id(m, "memory"), axis_id(m, "n")), value(m, queue), &f, 1,
+                               ANL_ROLE_FORWARD, NULL, 0, axes, 2),
+                1e-5);
     begin(m, "whole numbers and bools");
     anl_state *count = state(m, "count", ANL_I32, "a 31", -9, 9, 1), *seen = state(m, "seen", ANL_BOOL, "a 31", 0, 1, 1);
     anl_node *now = field(m, "now", ANL_BOOL, "a 31", 0, 1, 1);
@@ -67,8 +70,10 @@ static void build_updates(maker *m)
     one->update = op2(m, ANL_S_ADD, value(m, one), reduce(m, ANL_OP_MEAN, x, "a b"));
     check_state(m, one, 4e-6);
     begin(m, "new value of another");
-    anl_state *velocity = state(m, "velocity", ANL_F32, "a 31 b 4", -1, 1, 0), *weight = state(m, "weight", ANL_F32, "a 31 b 4", -1, 1, 0);
-    velocity->update = op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, value(m, velocity), number(m, 0.9)), FLOATS(m, "gradient", "b 4 a 31"));
+    anl_state *velocity = state(m, "velocity", ANL_F32, "a 31 b 4", -1, 1, 0),
+              *weight = state(m, "weight", ANL_F32, "a 31 b 4", -1, 1, 0);
+    velocity->update =
+        op2(m, ANL_S_ADD, op2(m, ANL_S_MUL, value(m, velocity), number(m, 0.9)), FLOATS(m, "gradient", "b 4 a 31"));
     weight->update = op2(m, ANL_S_SUB, value(m, weight), op2(m, ANL_S_MUL, velocity->update, number(m, 0.1)));
     check_state(m, velocity, 2e-6);
     check_state(m, weight, 2e-6);
@@ -77,7 +82,8 @@ static void build_updates(maker *m)
     noise->update = anl_g_draw(g, ANL_OP_UNIFORM, 4242, noise->axes, 2, axis_id(m, "batch"));
     check_state(m, noise, 0);
     begin(m, "set to a constant, to a field, left alone");
-    anl_state *zeroed = state(m, "zeroed", ANL_F32, "a 13", -1, 1, 0), *taken = state(m, "taken", ANL_F32, "a 13", -1, 1, 0), *alone = state(m, "alone", ANL_F32, "a 13", -1, 1, 0);
+    anl_state *zeroed = state(m, "zeroed", ANL_F32, "a 13", -1, 1, 0), *taken = state(m, "taken", ANL_F32, "a 13", -1, 1, 0),
+              *alone = state(m, "alone", ANL_F32, "a 13", -1, 1, 0);
     zeroed->update = anl_g_replicate(g, number(m, 0), axis_id(m, "a"), 13);
     taken->update = FLOATS(m, "f", "a 13");
     alone->update = value(m, alone);
@@ -101,7 +107,8 @@ static void build_arena(maker *m)
             at[i + 1] = at[i] + (ins[i] * outs[i] + gap - 1) / gap * gap;
         char shape[32];
         snprintf(shape, sizeof shape, "flat %d", at[WEIGHTS]);
-        anl_state *arena = state(m, "arena", ANL_F32, shape, -0.5, 0.5, 0), *velocity = state(m, "velocity", ANL_F32, shape, 0, 0, 0);
+        anl_state *arena = state(m, "arena", ANL_F32, shape, -0.5, 0.5, 0),
+                  *velocity = state(m, "velocity", ANL_F32, shape, 0, 0, 0);
         anl_node *wrt[WEIGHTS], *gradients[WEIGHTS], *pieces[WEIGHTS], *x = FLOATS(m, "x", "batch 7 a0 5");
         for (int i = 0; i < WEIGHTS; i++) {
             char name[8], in[8], out[8];
@@ -126,7 +133,8 @@ static void build_arena(maker *m)
             pieces[i] = anl_g_place(g, pieces[i], axis_id(m, "flat"), 0, 1, at[i + 1] - at[i], 0);
         }
         anl_node *gradient = anl_g_concat(g, pieces, WEIGHTS, axis_id(m, "flat"));
-        anl_node *squares = anl_g_segment_sum(g, op2(m, ANL_S_MUL, gradient, gradient), axis_id(m, "flat"), at, WEIGHTS, axis_id(m, "part"));
+        anl_node *squares =
+            anl_g_segment_sum(g, op2(m, ANL_S_MUL, gradient, gradient), axis_id(m, "flat"), at, WEIGHTS, axis_id(m, "part"));
         int32_t *owner = ANL_NEW_ARRAY(g->arena, int32_t, at[WEIGHTS]);
         for (int i = 0; i < WEIGHTS; i++)
             for (int32_t k = at[i]; k < at[i + 1]; k++)

@@ -100,7 +100,8 @@ anl_state *state(maker *m, const char *name, anl_dtype dtype, const char *shape,
 {
     anl_axis axes[ANL_MAX_AXES];
     int rank = shape_axes(m, shape, axes);
-    anl_state *s = anl_graph_state(m->g, anl_arena_printf(m->g->arena, "%s/%s", m->name, name), dtype, ANL_STATE_OTHER, axes, rank);
+    anl_state *s =
+        anl_graph_state(m->g, anl_arena_printf(m->g->arena, "%s/%s", m->name, name), dtype, ANL_STATE_OTHER, axes, rank);
     values *v = add_values(m, s->path, low, high, dtype == ANL_F32 ? unit : 1);
     v->node = anl_graph_state_value(m->g, s);
     return s;

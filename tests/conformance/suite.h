@@ -7,14 +7,14 @@
 #include <stdlib.h>
 
 /* calls.h is written for `check`; here a wrong call is a fault of the test itself and ends it. */
-#define ck_assert_msg(condition, ...)                            \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            printf("not ok %s:%d: ", __FILE__, __LINE__);        \
-            printf(__VA_ARGS__);                                 \
-            printf("\n");                                        \
-            exit(2);                                             \
-        }                                                        \
+#define ck_assert_msg(condition, ...)                                                                                            \
+    do {                                                                                                                         \
+        if (!(condition)) {                                                                                                      \
+            printf("not ok %s:%d: ", __FILE__, __LINE__);                                                                        \
+            printf(__VA_ARGS__);                                                                                                 \
+            printf("\n");                                                                                                        \
+            exit(2);                                                                                                             \
+        }                                                                                                                        \
     } while (0)
 
 #include "../unit/calls.h"
@@ -66,11 +66,13 @@ anl_node *field(maker *m, const char *name, anl_dtype dtype, const char *shape, 
 anl_node *field_given(maker *m, const char *name, anl_dtype dtype, const char *shape, const double *list, int count);
 anl_state *state(maker *m, const char *name, anl_dtype dtype, const char *shape, double low, double high, double unit);
 #define FLOATS(m, name, shape) field((m), (name), ANL_F32, (shape), -1, 1, 0)
-#define GIVEN(m, name, shape, ...) \
-    field_given(m, name, ANL_F32, shape, (const double[]){__VA_ARGS__}, (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
+#define GIVEN(m, name, shape, ...)                                                                                               \
+    field_given(m, name, ANL_F32, shape, (const double[]){__VA_ARGS__},                                                          \
+                (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
 /* Holds a value to the oracle's. */
 void check_close(maker *m, anl_node *node, double tolerance);
-void check_scaled(maker *m, anl_node *node, double tolerance, double scale); /* where the result is small against what it is made of */
+void check_scaled(maker *m, anl_node *node, double tolerance,
+                  double scale); /* where the result is small against what it is made of */
 void check_exact(maker *m, anl_node *node);
 void check_state(maker *m, anl_state *s, double tolerance);
 
@@ -95,11 +97,14 @@ static inline anl_node *transpose(maker *m, anl_node *a, const char *order)
 }
 /* A builtin by name; remembered as covered. */
 anl_value builtin(maker *m, const char *name, const char *arguments, int count, const anl_value *given);
-#define BUILTIN(m, name, arguments, ...) \
-    builtin(m, name, arguments, (int)(sizeof((const anl_value[]){__VA_ARGS__}) / sizeof(anl_value)), (const anl_value[]){__VA_ARGS__})
+#define BUILTIN(m, name, arguments, ...)                                                                                         \
+    builtin(m, name, arguments, (int)(sizeof((const anl_value[]){__VA_ARGS__}) / sizeof(anl_value)),                             \
+            (const anl_value[]){__VA_ARGS__})
 
-extern const group element_groups[], reduction_groups[], movement_groups[], contraction_groups[], state_groups[], gradient_groups[];
-extern const int element_group_count, reduction_group_count, movement_group_count, contraction_group_count, state_group_count, gradient_group_count;
+extern const group element_groups[], reduction_groups[], movement_groups[], contraction_groups[], state_groups[],
+    gradient_groups[];
+extern const int element_group_count, reduction_group_count, movement_group_count, contraction_group_count, state_group_count,
+    gradient_group_count;
 
 /* gradients.c: derivatives by central differences, through the compiled oracle program; reports each case to `report`. */
 void differences(void (*report)(const char *name, const char *why), const char *only);

@@ -1,6 +1,6 @@
-/* The table of gradients: for every builtin and operator with a gradient, graphs whose derivatives are compared with finite differences.
- * In: a context and values for the inputs. Out: a value; what is differentiated is a weighted sum of it.
- * Used by the operations' tests (gradients by the naive evaluator) and by the conformance tests (as compiled programs, on every device). */
+/* The table of gradients: for every builtin and operator with a gradient, graphs whose derivatives are compared with finite
+ * differences. In: a context and values for the inputs. Out: a value; what is differentiated is a weighted sum of it. Used by the
+ * operations' tests (gradients by the naive evaluator) and by the conformance tests (as compiled programs, on every device). */
 #ifndef ANL_TESTS_GRADIENT_CASES_H
 #define ANL_TESTS_GRADIENT_CASES_H
 
@@ -16,12 +16,12 @@ typedef struct gradient_case {
     bool held;   /* the first input is held constant: by it there is no gradient */
 } gradient_case;
 
-#define BUILD(name, expression)                                            \
-    static anl_value name(anl_context *c, const anl_value *in)             \
-    {                                                                      \
-        (void)c;                                                           \
-        (void)in;                                                          \
-        return expression;                                                 \
+#define BUILD(name, expression)                                                                                                  \
+    static anl_value name(anl_context *c, const anl_value *in)                                                                   \
+    {                                                                                                                            \
+        (void)c;                                                                                                                 \
+        (void)in;                                                                                                                \
+        return expression;                                                                                                       \
     }
 #define UNARY_CASE(name) BUILD(case_##name, CALL(c, #name, "x", in[0]))
 UNARY_CASE(exp)
@@ -104,8 +104,8 @@ BUILD(case_slice_drop, CALL(c, "slice", "x axis index", in[0], v_axis(c, "y"), v
 static anl_value windows(anl_context *c, anl_value x, int stride, int dilation)
 {
     anl_value pairs[2] = {v_pair(c, "y", v_axis(c, "ty")), v_pair(c, "x", v_axis(c, "tx"))};
-    return CALL(c, "windows", "x kernel into stride dilation padding fill", x, v_int(3), v_list(c, 2, pairs), v_int(stride), v_int(dilation), v_int(1),
-                v_number(0.5));
+    return CALL(c, "windows", "x kernel into stride dilation padding fill", x, v_int(3), v_list(c, 2, pairs), v_int(stride),
+                v_int(dilation), v_int(1), v_number(0.5));
 }
 BUILD(case_windows, windows(c, in[0], 1, 1))
 BUILD(case_windows_stride, windows(c, in[0], 2, 1))
@@ -118,11 +118,13 @@ BUILD(case_dot, CALL(c, "dot", "a b over", in[0], in[1], v_axis(c, "channel")))
 BUILD(case_dot_two, CALL(c, "dot", "a b over", in[0], in[1], v_axes(c, "channel y")))
 BUILD(case_convolve, CALL(c, "convolve", "x weight over", in[0], in[1], v_axis(c, "channel")))
 BUILD(case_convolve_stride, CALL(c, "convolve", "x weight over stride", in[0], in[1], v_axis(c, "channel"), v_int(2)))
-BUILD(case_convolve_dilated, CALL(c, "convolve", "x weight over stride dilation padding", in[0], in[1], v_axis(c, "channel"), v_int(2), v_int(2), v_int(3)))
+BUILD(case_convolve_dilated, CALL(c, "convolve", "x weight over stride dilation padding", in[0], in[1], v_axis(c, "channel"),
+                                  v_int(2), v_int(2), v_int(3)))
 BUILD(case_depthwise, CALL(c, "convolve", "x weight over padding", in[0], in[1], v_axes(c, ""), v_text("same")))
 static anl_value case_sample(anl_context *c, const anl_value *in)
 {
-    anl_value scaled = operate(c, ANL_S_MUL, in[1], v_int(4)), other = operate(c, ANL_S_SUB, operate(c, ANL_S_MUL, in[2], v_int(6)), v_int(1));
+    anl_value scaled = operate(c, ANL_S_MUL, in[1], v_int(4)),
+              other = operate(c, ANL_S_SUB, operate(c, ANL_S_MUL, in[2], v_int(6)), v_int(1));
     return CALL(c, "sample", "image y x", CALL(c, "stop_gradient", "x", in[0]), scaled, other);
 }
 static anl_value case_sample_edge(anl_context *c, const anl_value *in)
@@ -139,7 +141,8 @@ static anl_value case_draws(anl_context *c, const anl_value *in)
 static anl_value case_segments(anl_context *c, const anl_value *in)
 {
     static const int32_t starts[] = {1, 3, 3, 5};
-    anl_node *sum = anl_g_segment_sum(c->graph, in[0].node, anl_graph_axis(c->graph, "batch"), starts, 3, anl_graph_axis(c->graph, "segment"));
+    anl_node *sum = anl_g_segment_sum(c->graph, in[0].node, anl_graph_axis(c->graph, "batch"), starts, 3,
+                                      anl_graph_axis(c->graph, "segment"));
     return v_node(anl_g_unary(c->graph, ANL_S_EXP, sum));
 }
 static anl_value case_transpose(anl_context *c, const anl_value *in)
@@ -219,8 +222,22 @@ static const gradient_case gradient_cases[] = {
     {"convolve", "one axis of the two", {"batch 2 channel 3 y 4 x 5", "out 2 channel 3 x 3"}, -1, 1, case_convolve, false, false},
     {"convolve", "three axes", {"channel 2 z 3 y 3 x 4", "out 2 channel 2 z 3 y 1 x 3"}, -1, 1, case_convolve, false, false},
     {"convolve", "stride", {"batch 2 channel 2 y 6 x 5", "out 3 channel 2 y 3 x 3"}, -1, 1, case_convolve_stride, false, false},
-    {"convolve", "stride, kernel 1", {"batch 2 channel 2 y 6 x 5", "out 3 channel 2 y 1 x 1"}, -1, 1, case_convolve_stride, false, false},
-    {"convolve", "dilation", {"batch 2 channel 2 y 6 x 7", "out 2 channel 2 y 3 x 3"}, -1, 1, case_convolve_dilated, false, false},
+    {"convolve",
+     "stride, kernel 1",
+     {"batch 2 channel 2 y 6 x 5", "out 3 channel 2 y 1 x 1"},
+     -1,
+     1,
+     case_convolve_stride,
+     false,
+     false},
+    {"convolve",
+     "dilation",
+     {"batch 2 channel 2 y 6 x 7", "out 2 channel 2 y 3 x 3"},
+     -1,
+     1,
+     case_convolve_dilated,
+     false,
+     false},
     {"convolve", "depthwise", {"batch 2 channel 3 y 4 x 5", "channel 3 y 3 x 3"}, -1, 1, case_depthwise, false, false},
     {"convolve", "a kernel for each sample", {"batch 3 channel 2 x 6", "batch 3 x 3"}, -1, 1, case_depthwise, false, false},
     {"convolve", "even kernel", {"batch 2 x 6", "x 4"}, -1, 1, case_depthwise, false, false},
