@@ -324,7 +324,7 @@ static void build_networks(maker *m)
     static const struct {
         int n, size, kernel, stride, channels, outs;
     } rows[] = {{2, 24, 3, 1, 16, 32}, {2, 33, 7, 2, 1, 16},  {3, 16, 1, 1, 32, 64}, {3, 17, 1, 2, 32, 16},
-                {2, 15, 3, 2, 32, 32}, {2, 9, 3, 2, 20, 160}, {1, 10, 7, 3, 5, 64}};
+                {2, 15, 3, 2, 32, 32}, {2, 9, 3, 2, 20, 320}, {2, 11, 7, 2, 8, 64}};
     for (size_t r = 0; r < ANL_COUNT(rows); r++) {
         begin(m, "%d of %d, kernel %d, stride %d, %d to %d", rows[r].n, rows[r].size, rows[r].kernel, rows[r].stride,
               rows[r].channels, rows[r].outs);

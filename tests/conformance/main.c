@@ -454,7 +454,9 @@ static void run_group(const group *g, bool thorough, anl_device *oracle_device, 
     maker_free(m);
 }
 
-/* The checks themselves: a store past a tensor's end and a missing barrier must be found, or the rest proves little. */
+/* The checks themselves: a store past a tensor's end and a missing barrier must be found, or the rest proves little.
+ * (Two writes of one place go unnoticed by the validation layers, which let them pass for bound storage buffers: there numbers
+ * must tell.) */
 static void check_checks(place *p)
 {
     for (int what = 0; what < 2; what++) {
