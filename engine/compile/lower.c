@@ -390,7 +390,7 @@ static int32_t emit_int(lowerer *l, anl_scalar op, int32_t a, int32_t b, int32_t
     double x = 0, y = 0, z = 0;
     if (const_of(l, a, &x) && (b < 0 || const_of(l, b, &y)) && (c < 0 || const_of(l, c, &z)) &&
         !((op == ANL_S_DIV || op == ANL_S_FLOORDIV || op == ANL_S_MOD) && y == 0))
-        return constant(l, ANL_I32, anl_scalar_fold(op, ANL_I32, (anl_dtype)l->list[a].i.dtype, x, y, z));
+        return constant(l, ANL_I32, anl_scalar_evaluate(op, ANL_I32, (anl_dtype)l->list[a].i.dtype, x, y, z));
     int64_t low = INT32_MIN, high = INT32_MAX, al = l->list[a].low, ah = l->list[a].high;
     int64_t bl = b >= 0 ? l->list[b].low : 0, bh = b >= 0 ? l->list[b].high : 0;
     if (op == ANL_S_SELECT) {
@@ -448,7 +448,7 @@ static int32_t emit(anl_lowering *call, anl_scalar op, anl_dtype dtype, int32_t 
     double x = 0, y = 0, z = 0;
     bool ca = const_of(l, a, &x), cb = const_of(l, b, &y), cc = const_of(l, c, &z);
     if (ca && (b < 0 || cb) && (c < 0 || cc))
-        return constant(l, dtype, anl_scalar_fold(op, dtype, operand, x, y, z));
+        return constant(l, dtype, anl_scalar_evaluate(op, dtype, operand, x, y, z));
     if (op == ANL_S_CAST && operand == dtype)
         return a;
     if (op == ANL_S_SELECT) {

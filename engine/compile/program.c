@@ -17,75 +17,6 @@ void anl_program_free(anl_program **program)
 }
 
 /* ---- per-step scalars ---- */
-static double whole(double v) { return v < 0 ? ceil(v) : floor(v); }
-
-static double evaluate_scalar(const anl_instr *i, double a, double b, double c)
-{
-    switch ((anl_scalar)i->op) {
-    case ANL_S_NEGATE:
-        return -a;
-    case ANL_S_ABS:
-        return fabs(a);
-    case ANL_S_FLOOR:
-        return floor(a);
-    case ANL_S_EXP:
-        return exp(a);
-    case ANL_S_LOG:
-        return log(a);
-    case ANL_S_SQRT:
-        return sqrt(a);
-    case ANL_S_RSQRT:
-        return 1.0 / sqrt(a);
-    case ANL_S_TANH:
-        return tanh(a);
-    case ANL_S_ERF:
-        return erf(a);
-    case ANL_S_SIN:
-        return sin(a);
-    case ANL_S_COS:
-        return cos(a);
-    case ANL_S_NOT:
-        return a == 0;
-    case ANL_S_CAST:
-        return i->dtype == ANL_I32 ? whole(a) : i->dtype == ANL_BOOL ? a != 0 : a;
-    case ANL_S_ADD:
-        return a + b;
-    case ANL_S_SUB:
-        return a - b;
-    case ANL_S_MUL:
-        return a * b;
-    case ANL_S_DIV:
-        return i->dtype == ANL_I32 ? whole(a / b) : a / b;
-    case ANL_S_FLOORDIV:
-        return floor(a / b);
-    case ANL_S_MOD:
-        return a - b * floor(a / b);
-    case ANL_S_POW:
-        return pow(a, b);
-    case ANL_S_MINIMUM:
-        return a < b ? a : b;
-    case ANL_S_MAXIMUM:
-        return a > b ? a : b;
-    case ANL_S_LT:
-        return a < b;
-    case ANL_S_LE:
-        return a <= b;
-    case ANL_S_EQ:
-        return a == b;
-    case ANL_S_NE:
-        return a != b;
-    case ANL_S_AND:
-        return a != 0 && b != 0;
-    case ANL_S_OR:
-        return a != 0 || b != 0;
-    case ANL_S_SELECT:
-        return a != 0 ? b : c;
-    case ANL_SCALAR_COUNT:
-        break;
-    }
-    return NAN;
-}
-
 void anl_program_scalars(const anl_program *program, int64_t step, double steps_per_epoch, double total_steps, double *out)
 {
     int count = program->scalar_instr_count;
@@ -106,8 +37,8 @@ void anl_program_scalars(const anl_program *program, int64_t step, double steps_
             values[n] = total_steps;
             break;
         default:
-            values[n] =
-                evaluate_scalar(i, i->a >= 0 ? values[i->a] : 0, i->b >= 0 ? values[i->b] : 0, i->c >= 0 ? values[i->c] : 0);
+            values[n] = anl_scalar_evaluate((anl_scalar)i->op, (anl_dtype)i->dtype, (anl_dtype)program->scalar_instrs[i->a].dtype, values[i->a],
+                                            i->b >= 0 ? values[i->b] : 0, i->c >= 0 ? values[i->c] : 0);
         }
     }
     for (int s = 0; s < program->scalar_count; s++)

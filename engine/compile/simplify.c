@@ -8,79 +8,6 @@
 
 #include "compile/work.h"
 
-/* ---- scalars on numbers ---- */
-static double whole(double v) { return v < 0 ? ceil(v) : floor(v); }
-
-double anl_scalar_fold(anl_scalar op, anl_dtype result, anl_dtype operand, double a, double b, double c)
-{
-    bool integer = operand == ANL_I32;
-    switch (op) {
-    case ANL_S_NEGATE:
-        return -a;
-    case ANL_S_ABS:
-        return fabs(a);
-    case ANL_S_FLOOR:
-        return floor(a);
-    case ANL_S_EXP:
-        return exp(a);
-    case ANL_S_LOG:
-        return log(a);
-    case ANL_S_SQRT:
-        return sqrt(a);
-    case ANL_S_RSQRT:
-        return 1.0 / sqrt(a);
-    case ANL_S_TANH:
-        return tanh(a);
-    case ANL_S_ERF:
-        return erf(a);
-    case ANL_S_SIN:
-        return sin(a);
-    case ANL_S_COS:
-        return cos(a);
-    case ANL_S_NOT:
-        return a == 0;
-    case ANL_S_CAST:
-        if (result == ANL_BOOL)
-            return a != 0;
-        return result == ANL_I32 ? whole(a) : a;
-    case ANL_S_ADD:
-        return a + b;
-    case ANL_S_SUB:
-        return a - b;
-    case ANL_S_MUL:
-        return a * b;
-    case ANL_S_DIV:
-        return integer ? whole(a / b) : a / b;
-    case ANL_S_FLOORDIV:
-        return floor(a / b);
-    case ANL_S_MOD:
-        return a - b * floor(a / b);
-    case ANL_S_POW:
-        return pow(a, b);
-    case ANL_S_MINIMUM:
-        return a < b ? a : b;
-    case ANL_S_MAXIMUM:
-        return a > b ? a : b;
-    case ANL_S_LT:
-        return a < b;
-    case ANL_S_LE:
-        return a <= b;
-    case ANL_S_EQ:
-        return a == b;
-    case ANL_S_NE:
-        return a != b;
-    case ANL_S_AND:
-        return a != 0 && b != 0;
-    case ANL_S_OR:
-        return a != 0 || b != 0;
-    case ANL_S_SELECT:
-        return a != 0 ? b : c;
-    case ANL_SCALAR_COUNT:
-        break;
-    }
-    return NAN;
-}
-
 /* ---- nodes, each once ---- */
 static uint64_t node_hash(const anl_node *n)
 {
@@ -320,7 +247,7 @@ static anl_node *simplify_scalar(anl_work *w, anl_node *p)
     for (int i = 0; i < p->input_count; i++)
         all = is_const(p->inputs[i], &v[i]) && all;
     if (all && p->rank == 0 && p->input_count > 0)
-        return constant(w, p, p->dtype, anl_scalar_fold(op, p->dtype, p->inputs[0]->dtype, v[0], v[1], v[2]));
+        return constant(w, p, p->dtype, anl_scalar_evaluate(op, p->dtype, p->inputs[0]->dtype, v[0], v[1], v[2]));
     anl_node *r = NULL;
     if (op == ANL_S_POW && (r = simplify_power(w, p)))
         return r;

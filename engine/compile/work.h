@@ -146,7 +146,6 @@ typedef struct anl_work {
 /* ---- simplify.c ---- */
 void anl_work_simplify(anl_work *w);
 anl_node *anl_work_node(anl_work *w, const anl_node *proto); /* finds or appends */
-double anl_scalar_fold(anl_scalar op, anl_dtype result, anl_dtype operand, double a, double b, double c);
 
 /* ---- store.c ---- */
 void anl_work_decide(anl_work *w); /* what is stored */

@@ -54,4 +54,8 @@ typedef enum anl_scalar {
 
 typedef enum anl_dtype { ANL_F32, ANL_I32, ANL_BOOL } anl_dtype; /* each takes 4 bytes in memory (8 for floats in the oracle) */
 
+/* The value of an operation on numbers; dtype: of the result, operand: of the first operand (the condition's, for SELECT). Operands that the
+ * operation does not have are ignored. int32 division by zero gives 0. */
+double anl_scalar_evaluate(anl_scalar scalar, anl_dtype dtype, anl_dtype operand, double a, double b, double c);
+
 #endif

@@ -103,7 +103,6 @@ const char *anl_scalar_symbol(anl_scalar s); /* "+", "//" …, or its name */
 int anl_scalar_arity(anl_scalar s);
 char anl_scalar_types(anl_scalar s);
 int anl_scalar_cost(anl_scalar s);
-double anl_scalar_evaluate(anl_scalar s, anl_dtype dtype, anl_dtype operand, double a, double b, double c); /* dtype: of the result */
 const char *anl_dtype_name(anl_dtype dtype);                                                                /* "f32" */
 const char *anl_dtype_text(anl_dtype dtype);                                                                /* "float" */
 
