@@ -30,8 +30,9 @@ verdict "include directions" "$(includes engine | awk -F: '
         see["ops"] = see["base"] " spec graph data ops"
         see["trace"] = see["ops"] " trace"
         see["compile"] = see["trace"] " compile"
+        see["lint"] = see["compile"] " lint"
         see["device"] = see["compile"] " device"
-        see["run"] = see["device"] " run"
+        see["run"] = see["device"] " lint run"
     }
     $3 ~ /^"/ {
         split($1, path, "/")

@@ -5,6 +5,7 @@
 #include <anlage/diagnostic_codes.h>
 
 #include "base/base.h"
+#include "base/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,11 @@ static const struct code {
 #undef X
 };
 
+const char *anl_severity_word(anl_severity severity)
+{
+    return severity == ANL_ERROR ? "error" : severity == ANL_WARNING ? "warning" : "note";
+}
+
 static const struct code *find_code(anl_code number)
 {
     for (size_t i = 0; i < ANL_COUNT(codes); i++)
@@ -51,6 +57,14 @@ const char *anl_code_name(anl_code code)
     const struct code *found = find_code(code);
     return found ? found->name : "unknown_code";
 }
+
+anl_severity anl_code_severity(anl_code code)
+{
+    const struct code *found = find_code(code);
+    return found ? found->severity : ANL_ERROR;
+}
+
+anl_code anl_code_at(int index) { return index >= 0 && (size_t)index < ANL_COUNT(codes) ? codes[index].number : 0; }
 
 anl_diagnostics *anl_diagnostics_new(void)
 {
@@ -125,10 +139,10 @@ static uint64_t item_hash(anl_code code, anl_span span, const char *message)
     return anl_hash_text(message, span.file ? anl_hash_text(span.file, hash) : hash);
 }
 
-static void grow_table(anl_diagnostics *list)
+static void fill_table(anl_diagnostics *list)
 {
-    list->table_size = list->table_size ? list->table_size * 2 : 64;
-    list->table = ANL_NEW_ARRAY(list->arena, int, list->table_size);
+    if (list->table_size)
+        memset(list->table, 0, sizeof *list->table * (size_t)list->table_size);
     for (int i = 0; i < list->count; i++) {
         const anl_diagnostic *d = list->items[i];
         uint64_t slot = item_hash(d->code, d->span, d->message);
@@ -136,6 +150,13 @@ static void grow_table(anl_diagnostics *list)
             slot++;
         list->table[slot] = i + 1;
     }
+}
+
+static void grow_table(anl_diagnostics *list)
+{
+    list->table_size = list->table_size ? list->table_size * 2 : 64;
+    list->table = ANL_NEW_ARRAY(list->arena, int, list->table_size);
+    fill_table(list);
 }
 
 static char *format_text(anl_arena *arena, const char *format, va_list args)
@@ -166,9 +187,8 @@ anl_diagnostic *anl_diagnose(anl_diagnostics *list, anl_code code, anl_span span
             return d;
     }
 
-    const struct code *about = find_code(code);
     anl_diagnostic *d = ANL_NEW(list->arena, anl_diagnostic);
-    *d = (anl_diagnostic){.code = code, .severity = about ? about->severity : ANL_ERROR, .span = span, .message = message};
+    *d = (anl_diagnostic){.code = code, .severity = anl_code_severity(code), .span = span, .message = message};
     ANL_PUSH(list->arena, list->items, list->count, list->capacity, d);
     list->table[slot] = list->count;
     list->errors += d->severity == ANL_ERROR;
@@ -213,6 +233,69 @@ void anl_diagnostic_suggest(anl_diagnostics *list, anl_diagnostic *d, const char
     va_start(args, format);
     d->suggestion = format_text(list->arena, format, args);
     va_end(args);
+}
+
+anl_fix *anl_diagnostic_fix(anl_diagnostics *list, anl_diagnostic *d, anl_applicability applicability, const char *format, ...)
+{
+    if (!list || !d)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    anl_fix fix = {.applicability = applicability, .title = format_text(list->arena, format, args)};
+    va_end(args);
+    for (int i = 0; i < d->fix_count; i++)
+        if (strcmp(d->fixes[i].title, fix.title) == 0)
+            return NULL;
+    ANL_PUSH(list->arena, d->fixes, d->fix_count, d->fix_capacity, fix);
+    return &d->fixes[d->fix_count - 1];
+}
+
+void anl_fix_edit(anl_diagnostics *list, anl_fix *fix, anl_span span, const char *text)
+{
+    if (!list || !fix)
+        return;
+    anl_edit edit = {.span = keep_span(list, span), .text = anl_arena_text(list->arena, text)};
+    ANL_PUSH(list->arena, fix->edits, fix->edit_count, fix->edit_capacity, edit);
+}
+
+void anl_diagnostic_rename(anl_diagnostics *list, anl_diagnostic *d, anl_applicability applicability, anl_span span, const char *name)
+{
+    anl_diagnostic_suggest(list, d, "did you mean `%s`?", name);
+    anl_fix_edit(list, anl_diagnostic_fix(list, d, applicability, "write `%s`", name), span, name);
+}
+
+void anl_diagnostics_filter(anl_diagnostics *list, bool (*drop)(void *context, const anl_diagnostic *d), void *context)
+{
+    if (!list)
+        return;
+    int kept = 0;
+    for (int i = 0; i < list->count; i++) {
+        anl_diagnostic *d = list->items[i];
+        if (!drop(context, d)) {
+            list->items[kept++] = d;
+            continue;
+        }
+        list->errors -= d->severity == ANL_ERROR;
+        list->warnings -= d->severity == ANL_WARNING;
+    }
+    list->count = kept;
+    fill_table(list);
+}
+
+int anl_diagnostics_source_count(const anl_diagnostics *list) { return list->source_count; }
+
+const char *anl_diagnostics_source_name(const anl_diagnostics *list, int index)
+{
+    return index >= 0 && index < list->source_count ? list->sources[index].name : NULL;
+}
+
+const char *anl_diagnostics_text(const anl_diagnostics *list, const char *file, size_t *length)
+{
+    int index = list && file ? find_source(list, file) : -1;
+    if (index < 0 || !list->sources[index].text)
+        return NULL;
+    *length = list->sources[index].length;
+    return list->sources[index].text;
 }
 
 int anl_diagnostics_count(const anl_diagnostics *list) { return list ? list->count : 0; }
@@ -341,11 +424,9 @@ static int compare_ranked(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour)
+const anl_diagnostic **anl_diagnostics_sorted(const anl_diagnostics *list)
 {
-    if (!list || !list->count)
-        return;
-    ranked *order = anl_malloc(sizeof *order * (size_t)list->count);
+    ranked *order = anl_malloc(sizeof *order * (size_t)(list->count + 1));
     for (int i = 0; i < list->count; i++) {
         anl_span span = list->items[i]->span;
         /* what has no file comes last: it is about the whole */
@@ -353,11 +434,22 @@ void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour)
         order[i] = (ranked){.file = file, .line = span.line, .column = span.column, .index = i};
     }
     qsort(order, (size_t)list->count, sizeof *order, compare_ranked);
+    const anl_diagnostic **sorted = anl_malloc(sizeof *sorted * (size_t)(list->count + 1));
+    for (int i = 0; i < list->count; i++)
+        sorted[i] = list->items[order[i].index];
+    free(order);
+    return sorted;
+}
 
+void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour)
+{
+    if (!list || !list->count)
+        return;
+    const anl_diagnostic **sorted = anl_diagnostics_sorted(list);
     const char *bold = colour ? BOLD : "", *plain = colour ? PLAIN : "", *frame = colour ? BLUE : "";
     for (int i = 0; i < list->count; i++) {
-        const anl_diagnostic *d = list->items[order[i].index];
-        const char *word = d->severity == ANL_ERROR ? "error" : d->severity == ANL_WARNING ? "warning" : "note";
+        const anl_diagnostic *d = sorted[i];
+        const char *word = anl_severity_word(d->severity);
         const char *shade = !colour ? "" : d->severity == ANL_ERROR ? RED : d->severity == ANL_WARNING ? YELLOW : CYAN;
         fputs(bold, out);
         print_place(out, d->span);
@@ -383,5 +475,5 @@ void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour)
             fputc('\n', out);
         }
     }
-    free(order);
+    free(sorted);
 }

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/folders.h"
-#include "run/overrides.h"
+#include "spec/overrides.h"
 
 double anl_seconds(void)
 {

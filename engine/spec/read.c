@@ -76,12 +76,31 @@ static const char *folder_of(anl_arena *arena, const char *path)
     return slash ? anl_arena_copy(arena, path, (size_t)(slash - path) + 1) : "";
 }
 
-static const char *identity_of(anl_arena *arena, const char *path)
+/* A file's real path, so that it is known on whatever way it is reached. NULL: there is none. */
+static const char *real_path(anl_arena *arena, const char *path)
 {
     char *real = realpath(path, NULL);
     const char *copy = real ? anl_arena_text(arena, real) : NULL;
     free(real);
     return copy;
+}
+
+/* The text that stands for a file, or NULL. identity: the file's real path, NULL where there is none. */
+static const anl_document *document_of(reader *r, const char *path, const char *identity)
+{
+    for (int i = 0; i < r->document_count; i++) {
+        const char *other = identity ? real_path(r->arena, r->documents[i].path) : NULL;
+        if (!strcmp(r->documents[i].path, path) || (other && !strcmp(other, identity)))
+            return &r->documents[i];
+    }
+    return NULL;
+}
+
+static const char *identity_of(reader *r, const char *path)
+{
+    const char *real = real_path(r->arena, path);
+    const anl_document *document = real ? NULL : document_of(r, shorten(r->arena, path), NULL);
+    return document ? document->path : real;
 }
 
 /* Adds the file's sections to the reader, its imports' before them. False: it could not be read as YAML. */
@@ -130,7 +149,7 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
     }
     for (int i = 0; i < IMPORT_PLACES && places[i] && !identity; i++) {
         path = places[i];
-        identity = identity_of(r->arena, path);
+        identity = identity_of(r, path);
     }
     if (!identity) {
         import_missing(r, s, places);
@@ -194,12 +213,19 @@ static void check_version(reader *r, const key *k, anl_span top)
 
 static bool load(reader *r, const char *path, int depth)
 {
-    const char *name = shorten(r->arena, path), *identity = identity_of(r->arena, path);
-    char *text;
-    size_t length;
+    const char *name = shorten(r->arena, path), *identity = identity_of(r, path);
+    char *text = NULL;
+    size_t length = 0;
     anl_span top = {name, 0, 0, 0};
     errno = 0;
-    anl_status status = anl_file_read(r->arena, path, ANL_SYNTAX_BYTES, &text, &length);
+    anl_status status = ANL_OK;
+    const anl_document *document = document_of(r, name, identity);
+    if (document && document->length > ANL_SYNTAX_BYTES)
+        status = ANL_ERROR_LIMIT;
+    else if (document)
+        text = anl_arena_copy(r->arena, document->text, length = document->length);
+    else
+        status = anl_file_read(r->arena, path, ANL_SYNTAX_BYTES, &text, &length);
     if (status != ANL_OK) {
         if (status == ANL_ERROR_LIMIT)
             anl_diagnose(r->diagnostics, ANL_A_file_unreadable, top, "`%s` has more than %d MiB; this is no spec file", name,
@@ -270,10 +296,21 @@ static bool load(reader *r, const char *path, int depth)
 anl_status anl_recipe_read(const char *path, const anl_override *overrides, int override_count, const char *library,
                            anl_diagnostics *diagnostics, anl_recipe **out)
 {
+    return anl_recipe_read_documents(path, NULL, 0, overrides, override_count, library, diagnostics, out);
+}
+
+anl_status anl_recipe_read_documents(const char *path, const anl_document *documents, int document_count,
+                                     const anl_override *overrides, int override_count, const char *library,
+                                     anl_diagnostics *diagnostics, anl_recipe **out)
+{
     *out = NULL;
     int before = anl_diagnostics_errors(diagnostics);
     anl_arena *arena = anl_arena_new();
-    reader r = {.arena = arena, .diagnostics = diagnostics, .library = library};
+    reader r = {.arena = arena,
+                .diagnostics = diagnostics,
+                .library = library,
+                .documents = documents,
+                .document_count = document_count};
     r.recipe = ANL_NEW(arena, anl_recipe);
     r.recipe->arena = arena;
     r.recipe->file = anl_arena_text(arena, path);

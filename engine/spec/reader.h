@@ -35,6 +35,8 @@ typedef struct reader {
     anl_diagnostics *diagnostics;
     anl_recipe *recipe;
     const char *library;
+    const anl_document *documents; /* texts that stand for files */
+    int document_count;
     loaded_file *files;
     int file_count, file_capacity;
     entry *params, *functions;

@@ -5,6 +5,7 @@
 #define ANL_SPEC_RECIPE_H
 
 #include <anlage/diagnostic.h>
+#include <anlage/spec.h>
 
 #include "base/base.h"
 
@@ -251,6 +252,10 @@ typedef struct anl_override {
  * stock specs, which holds lib/, for imports that are not found relative to the importing file; NULL: none. */
 anl_status anl_recipe_read(const char *path, const anl_override *overrides, int override_count, const char *library,
                            anl_diagnostics *diagnostics, anl_recipe **out);
+/* The same, where documents stand for files: the spec or what it imports. They need not outlive the call. */
+anl_status anl_recipe_read_documents(const char *path, const anl_document *documents, int document_count,
+                                     const anl_override *overrides, int override_count, const char *library,
+                                     anl_diagnostics *diagnostics, anl_recipe **out);
 void anl_recipe_free(anl_recipe **recipe);
 /* The recipe after imports and overrides as one YAML text: kept in runs. Reading it again gives the same recipe. */
 anl_status anl_recipe_print(const anl_recipe *recipe, anl_text *out);

@@ -9,7 +9,7 @@
 
 #include "base/folders.h"
 #include "compile/compile.h"
-#include "run/overrides.h"
+#include "spec/overrides.h"
 #include "spec/recipe.h"
 #include "trace/trace.h"
 

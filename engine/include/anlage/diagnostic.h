@@ -27,6 +27,23 @@ typedef struct anl_label {
     const char *text;
 } anl_label;
 
+/* How surely a fix does what the author meant. SAFE: the meaning is what it plainly was, or the only one that can be; applied by
+ * `lint --fix`. MAYBE: likely, for a person to say yes to. PLACEHOLDERS: holds parts in <angle brackets> that must be filled in. */
+typedef enum anl_applicability { ANL_FIX_SAFE, ANL_FIX_MAYBE, ANL_FIX_PLACEHOLDERS } anl_applicability;
+
+/* The bytes of a span become text. Here the span's length may be 0 (insertion) and may go over the ends of lines. */
+typedef struct anl_edit {
+    anl_span span;
+    const char *text;
+} anl_edit;
+
+typedef struct anl_fix {
+    anl_applicability applicability;
+    const char *title; /* "rename to `momentum`" */
+    anl_edit *edits;   /* do not overlap; all or none are to be made */
+    int edit_count, edit_capacity;
+} anl_fix;
+
 typedef struct anl_diagnostic {
     anl_code code; /* printed as A0123 */
     anl_severity severity;
@@ -37,6 +54,8 @@ typedef struct anl_diagnostic {
     const char **notes;
     int note_count, note_capacity;
     const char *suggestion; /* "did you mean `momentum`?" or NULL */
+    anl_fix *fixes;         /* the best first */
+    int fix_count, fix_capacity;
 } anl_diagnostic;
 
 typedef struct anl_diagnostics anl_diagnostics;
@@ -50,6 +69,14 @@ void anl_diagnostic_label(anl_diagnostics *list, anl_diagnostic *d, anl_span spa
     __attribute__((format(printf, 4, 5)));
 void anl_diagnostic_note(anl_diagnostics *list, anl_diagnostic *d, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void anl_diagnostic_suggest(anl_diagnostics *list, anl_diagnostic *d, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A change of the text that mends it. Give the fix its edits at once: the pointer is good until the diagnostic's next fix. A problem
+ * that is reported again keeps its first fixes: NULL then, which anl_fix_edit takes. */
+anl_fix *anl_diagnostic_fix(anl_diagnostics *list, anl_diagnostic *d, anl_applicability applicability, const char *title, ...)
+    __attribute__((format(printf, 4, 5)));
+void anl_fix_edit(anl_diagnostics *list, anl_fix *fix, anl_span span, const char *text);
+/* The commonest fix: the name at span becomes another. Sets the suggestion "did you mean `name`?" too. */
+void anl_diagnostic_rename(anl_diagnostics *list, anl_diagnostic *d, anl_applicability applicability, anl_span span, const char *name);
+
 /* Keeps the text of a source file, so that its lines can be shown. */
 void anl_diagnostics_source(anl_diagnostics *list, const char *file, const char *text, size_t length);
 
@@ -59,6 +86,20 @@ int anl_diagnostics_errors(const anl_diagnostics *list);
 int anl_diagnostics_warnings(const anl_diagnostics *list);
 /* file:line:col: error[A0123]: message, the source line, a caret, labels, notes and suggestion; sorted by file order and line. */
 void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour);
+/* The same report for programs. JSON: an object {"version": 1, "diagnostics": [...]}, described in specs/README.md. SARIF: 2.1.0.
+ * GITHUB: workflow commands, one line each. about: the page of a code for SARIF's rules, or NULL. */
+typedef enum anl_report_format { ANL_REPORT_TEXT, ANL_REPORT_JSON, ANL_REPORT_SARIF, ANL_REPORT_GITHUB } anl_report_format;
+void anl_diagnostics_write(const anl_diagnostics *list, anl_report_format format, const char *(*about)(anl_code code), FILE *out);
+/* Takes away every diagnostic for which drop says so, and counts anew. */
+void anl_diagnostics_filter(anl_diagnostics *list, bool (*drop)(void *context, const anl_diagnostic *d), void *context);
+/* The text of a source file, or NULL where it is known by name only. Lives as long as the list. */
+int anl_diagnostics_source_count(const anl_diagnostics *list);
+const char *anl_diagnostics_source_name(const anl_diagnostics *list, int index);
+const char *anl_diagnostics_text(const anl_diagnostics *list, const char *file, size_t *length);
+
 const char *anl_code_name(anl_code code); /* "unknown_key" */
+anl_severity anl_code_severity(anl_code code);
+/* Every code, in ascending order; 0 beyond the last. */
+anl_code anl_code_at(int index);
 
 #endif

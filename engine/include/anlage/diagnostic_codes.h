@@ -1,4 +1,5 @@
-/* Every diagnostic code, once. Stable: a code is never reused. X(number, severity, name) */
+/* Every diagnostic code, once. Stable: a code is never reused. X(number, severity, name)
+ * The page of each, with examples that are tested, is frontend/rules/A<number>.md. */
 #ifndef ANLAGE_DIAGNOSTIC_CODES_H
 #define ANLAGE_DIAGNOSTIC_CODES_H
 
@@ -16,6 +17,8 @@
     X(110, ERROR, import_missing)                                                                                      \
     X(111, ERROR, import_loop)                                                                                         \
     X(112, ERROR, language_version)                                                                                    \
+    X(113, WARNING, allow_invalid)                                                                                     \
+    X(114, WARNING, allow_unused)                                                                                      \
     /* 02 names */                                                                                                     \
     X(201, ERROR, unknown_key)                                                                                         \
     X(202, ERROR, unknown_name)                                                                                        \

@@ -1,7 +1,7 @@
 /* Overrides as the command line writes them.
  * In: "name=value" texts. Out: parsed overrides.
  * A text that is not of that form is a diagnostic. */
-#include "run/overrides.h"
+#include "spec/overrides.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Overrides as the command line writes them.
  * In: "name=value" texts. Out: parsed overrides.
  * Shared by everything that opens a recipe. */
-#ifndef ANL_RUN_OVERRIDES_H
-#define ANL_RUN_OVERRIDES_H
+#ifndef ANL_SPEC_OVERRIDES_H
+#define ANL_SPEC_OVERRIDES_H
 
 #include "spec/recipe.h"
 
