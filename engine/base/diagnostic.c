@@ -264,6 +264,28 @@ void anl_diagnostic_rename(anl_diagnostics *list, anl_diagnostic *d, anl_applica
     anl_fix_edit(list, anl_diagnostic_fix(list, d, applicability, "write `%s`", name), span, name);
 }
 
+void anl_diagnostics_append(anl_diagnostics *list, const anl_diagnostics *other)
+{
+    for (int i = 0; i < other->source_count; i++)
+        if (other->sources[i].text)
+            anl_diagnostics_source(list, other->sources[i].name, other->sources[i].text, other->sources[i].length);
+    for (int i = 0; i < other->count; i++) {
+        const anl_diagnostic *from = other->items[i];
+        anl_diagnostic *d = anl_diagnose(list, from->code, from->span, "%s", from->message);
+        for (int k = 0; k < from->label_count; k++)
+            anl_diagnostic_label(list, d, from->labels[k].span, "%s", from->labels[k].text);
+        for (int k = 0; k < from->note_count; k++)
+            anl_diagnostic_note(list, d, "%s", from->notes[k]);
+        if (from->suggestion)
+            anl_diagnostic_suggest(list, d, "%s", from->suggestion);
+        for (int k = 0; k < from->fix_count; k++) {
+            anl_fix *fix = anl_diagnostic_fix(list, d, from->fixes[k].applicability, "%s", from->fixes[k].title);
+            for (int e = 0; e < from->fixes[k].edit_count; e++)
+                anl_fix_edit(list, fix, from->fixes[k].edits[e].span, from->fixes[k].edits[e].text);
+        }
+    }
+}
+
 void anl_diagnostics_filter(anl_diagnostics *list, bool (*drop)(void *context, const anl_diagnostic *d), void *context)
 {
     if (!list)

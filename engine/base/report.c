@@ -173,8 +173,16 @@ static void sarif_rules(anl_json *json, const anl_diagnostics *list, const char 
         anl_json_string(json, "id", code_text(code, text));
         anl_json_string(json, "name", anl_code_name(code));
         const char *page = about ? about(code) : NULL;
-        if (page)
-            sarif_text(json, "fullDescription", page);
+        if (page) {
+            const char *stop = strchr(page, '\n');
+            char *title = strndup(page, stop ? (size_t)(stop - page) : strlen(page));
+            sarif_text(json, "shortDescription", title);
+            free(title);
+            anl_json_object(json, "help");
+            anl_json_string(json, "text", page);
+            anl_json_string(json, "markdown", page);
+            anl_json_object_end(json);
+        }
         anl_json_object(json, "defaultConfiguration");
         anl_json_string(json, "level", anl_severity_word(anl_code_severity(code)));
         anl_json_object_end(json);

@@ -14,7 +14,7 @@ typedef struct allowance {
     const char *file;
     int line; /* whose diagnostics are allowed */
     anl_code code;
-    anl_span span;
+    anl_span span, whole; /* the comment; with the blanks before it, or its line where it stands alone */
     bool used;
 } allowance;
 
@@ -72,7 +72,8 @@ static anl_code code_at(const char **at, const char *end)
 }
 
 /* One comment that begins with `# lint:`. */
-static void read_comment(allowances *all, anl_diagnostics *diagnostics, anl_span span, const char *at, const char *end, int line)
+static void read_comment(allowances *all, anl_diagnostics *diagnostics, anl_span span, anl_span whole, const char *at,
+                         const char *end, int line)
 {
     if (!word(&at, end, "allow")) {
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_allow_invalid, span, "a comment to the linter that it does not know");
@@ -97,7 +98,7 @@ static void read_comment(allowances *all, anl_diagnostics *diagnostics, anl_span
         anl_diagnostic_suggest(diagnostics, d, "end it with `because <reason>`");
         return;
     }
-    allowance a = {.file = span.file, .line = line, .code = code, .span = span};
+    allowance a = {.file = span.file, .line = line, .code = code, .span = span, .whole = whole};
     ANL_PUSH(all->arena, all->items, all->count, all->capacity, a);
 }
 
@@ -129,7 +130,11 @@ static void read_file(allowances *all, anl_diagnostics *diagnostics, const char 
                     break;
             }
         anl_span span = {file, number, (int)(at - line) + 1, (int)(stop - at)};
-        read_comment(all, diagnostics, span, at + sizeof mark - 1, stop, about);
+        const char *first = at;
+        while (first > line && isblank((unsigned char)first[-1]))
+            first--;
+        anl_span whole = {file, number, (int)(first - line) + 1, (int)((first == line ? next : stop) - first)};
+        read_comment(all, diagnostics, span, whole, at + sizeof mark - 1, stop, about);
     }
 }
 
@@ -151,11 +156,13 @@ void anl_lint_allow(const char *main, anl_diagnostics *diagnostics)
         read_file(&all, diagnostics, anl_diagnostics_source_name(diagnostics, i));
     if (all.count)
         anl_diagnostics_filter(diagnostics, allowed, &all);
+    bool whole = anl_diagnostics_errors(diagnostics) == 0; /* with errors, not every rule was asked */
     for (int i = 0; i < all.count; i++)
-        if (!all.items[i].used && !strcmp(all.items[i].file, main)) {
+        if (whole && !all.items[i].used && !strcmp(all.items[i].file, main)) {
             anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_allow_unused, all.items[i].span,
-                                             "nothing here gives A%04d any more: this allows nothing", all.items[i].code);
+                                             "nothing here gives A%04d: this allows nothing", all.items[i].code);
             anl_diagnostic_suggest(diagnostics, d, "take the comment away");
+            anl_fix_edit(diagnostics, anl_diagnostic_fix(diagnostics, d, ANL_FIX_SAFE, "take the comment away"), all.items[i].whole, "");
         }
     anl_arena_free(&all.arena);
 }

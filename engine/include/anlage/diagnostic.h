@@ -87,9 +87,11 @@ int anl_diagnostics_warnings(const anl_diagnostics *list);
 /* file:line:col: error[A0123]: message, the source line, a caret, labels, notes and suggestion; sorted by file order and line. */
 void anl_diagnostics_print(const anl_diagnostics *list, FILE *out, bool colour);
 /* The same report for programs. JSON: an object {"version": 1, "diagnostics": [...]}, described in specs/README.md. SARIF: 2.1.0.
- * GITHUB: workflow commands, one line each. about: the page of a code for SARIF's rules, or NULL. */
+ * GITHUB: workflow commands, one line each. about: the page of a code for SARIF's rules (markdown, its first line the title), or NULL. */
 typedef enum anl_report_format { ANL_REPORT_TEXT, ANL_REPORT_JSON, ANL_REPORT_SARIF, ANL_REPORT_GITHUB } anl_report_format;
 void anl_diagnostics_write(const anl_diagnostics *list, anl_report_format format, const char *(*about)(anl_code code), FILE *out);
+/* Adds all of another list, with its source texts: one report over several specs. */
+void anl_diagnostics_append(anl_diagnostics *list, const anl_diagnostics *other);
 /* Takes away every diagnostic for which drop says so, and counts anew. */
 void anl_diagnostics_filter(anl_diagnostics *list, bool (*drop)(void *context, const anl_diagnostic *d), void *context);
 /* The text of a source file, or NULL where it is known by name only. Lives as long as the list. */
