@@ -18,6 +18,9 @@
 /* ---- arena: memory that is freed all at once. Not thread-safe. ---- */
 typedef struct anl_arena anl_arena;
 anl_arena *anl_arena_new(void);
+/* The same, for what is known to become large: its first block has this many bytes. */
+anl_arena *anl_arena_new_sized(size_t bytes);
+size_t anl_arena_bytes(const anl_arena *arena); /* in use */
 void anl_arena_free(anl_arena **arena);
 /* Zeroed memory, aligned to 16 bytes. Never NULL: metadata is small, and when even that cannot be had the
  * process says so and exits with status 3 (tensors and images are allocated elsewhere, with a status). */
@@ -36,6 +39,17 @@ void *anl_arena_grow(anl_arena *arena, void *list, int count, int *capacity, siz
             (list) = anl_arena_grow((arena), (list), (count), &(capacity), sizeof *(list));                   \
         (list)[(count)++] = (item);                                                                           \
     } while (0)
+
+/* ---- lookup: texts to pointers. Keys are not copied; they live as long as the lookup. Start with zeros. ---- */
+typedef struct anl_lookup {
+    struct anl_lookup_slot {
+        const char *key;
+        void *value;
+    } *slots;
+    int count, capacity; /* a power of two */
+} anl_lookup;
+void *anl_lookup_find(const anl_lookup *lookup, const char *key); /* NULL: not there */
+void anl_lookup_add(anl_arena *arena, anl_lookup *lookup, const char *key, void *value); /* the key is not there yet */
 
 /* malloc that never returns NULL (exits with status 3 and a message); for small bookkeeping only. */
 void *anl_malloc(size_t bytes);

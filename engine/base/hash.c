@@ -12,9 +12,11 @@ uint64_t anl_hash(const void *bytes, size_t length, uint64_t seed)
     uint64_t h = seed ^ ((uint64_t)length * m);
     size_t rest = length;
     for (; rest >= 8; rest -= 8, p += 8) {
-        uint64_t k = 0;
-        for (int i = 0; i < 8; i++)
-            k |= (uint64_t)p[i] << (8 * i);
+        uint64_t k;
+        memcpy(&k, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        k = __builtin_bswap64(k);
+#endif
         k *= m;
         k ^= k >> 47;
         k *= m;

@@ -6,14 +6,17 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define FIRST_BLOCK ((size_t)16 << 10)
-#define LARGEST_BLOCK ((size_t)1 << 20)
+#define LARGEST_BLOCK ((size_t)4 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 #define ALIGNMENT ((size_t)16)
 
 typedef struct block {
     struct block *next;
     size_t used, size; /* of the bytes that follow */
+    bool mapped;       /* straight from the kernel */
     _Alignas(16) unsigned char bytes[];
 } block;
 
@@ -42,13 +45,32 @@ anl_arena *anl_arena_new(void)
     return arena;
 }
 
+anl_arena *anl_arena_new_sized(size_t bytes)
+{
+    anl_arena *arena = anl_arena_new();
+    while (arena->next_size < bytes && arena->next_size < LARGEST_BLOCK)
+        arena->next_size *= 2;
+    return arena;
+}
+
+size_t anl_arena_bytes(const anl_arena *arena)
+{
+    size_t bytes = 0;
+    for (const block *b = arena->blocks; b; b = b->next)
+        bytes += b->used;
+    return bytes;
+}
+
 void anl_arena_free(anl_arena **arena)
 {
     if (!arena || !*arena)
         return;
     for (block *b = (*arena)->blocks, *next; b; b = next) {
         next = b->next;
-        free(b);
+        if (b->mapped)
+            munmap(b, sizeof *b + b->size);
+        else
+            free(b);
     }
     free(*arena);
     *arena = NULL;
@@ -56,6 +78,23 @@ void anl_arena_free(anl_arena **arena)
 
 static block *add_block(size_t size)
 {
+    /* What is large comes from the kernel in huge pages, where it has them: a graph of thousands of nodes would cost a page fault
+     * every ten nodes. Its start is aligned for that; what lies before and behind is given back. */
+    if (size >= HUGE_PAGE && size < SIZE_MAX / 2) {
+        size_t whole = (sizeof(block) + size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+        unsigned char *mapped = mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        need(mapped == MAP_FAILED ? NULL : mapped, size);
+        size_t before = (HUGE_PAGE - ((uintptr_t)mapped & (HUGE_PAGE - 1))) & (HUGE_PAGE - 1);
+        if (before)
+            munmap(mapped, before);
+        if (before < HUGE_PAGE)
+            munmap(mapped + before + whole, HUGE_PAGE - before);
+        madvise(mapped + before, whole, MADV_HUGEPAGE);
+        block *b = (block *)(mapped + before);
+        b->size = whole - sizeof *b;
+        b->mapped = true;
+        return b;
+    }
     /* calloc: fresh pages come zeroed from the kernel without being touched */
     block *b = size > SIZE_MAX - sizeof *b ? NULL : calloc(1, sizeof *b + size);
     need(b, size);
@@ -94,6 +133,34 @@ void *anl_arena_alloc(anl_arena *arena, size_t bytes)
     fresh->used = bytes;
     arena->blocks = fresh;
     return fresh->bytes;
+}
+
+/* ---- lookup ---- */
+static uint64_t slot_of(const anl_lookup *lookup, const char *key)
+{
+    uint64_t mask = (uint64_t)lookup->capacity - 1, slot = anl_hash_text(key, 0) & mask;
+    while (lookup->slots[slot].key && strcmp(lookup->slots[slot].key, key))
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+void *anl_lookup_find(const anl_lookup *lookup, const char *key)
+{
+    return lookup->count ? lookup->slots[slot_of(lookup, key)].value : NULL;
+}
+
+void anl_lookup_add(anl_arena *arena, anl_lookup *lookup, const char *key, void *value)
+{
+    if (2 * (lookup->count + 1) > lookup->capacity) {
+        anl_lookup grown = {.capacity = lookup->capacity ? 2 * lookup->capacity : 64, .count = lookup->count};
+        grown.slots = ANL_NEW_ARRAY(arena, struct anl_lookup_slot, grown.capacity);
+        for (int i = 0; i < lookup->capacity; i++)
+            if (lookup->slots[i].key)
+                grown.slots[slot_of(&grown, lookup->slots[i].key)] = lookup->slots[i];
+        *lookup = grown;
+    }
+    lookup->slots[slot_of(lookup, key)] = (struct anl_lookup_slot){key, value};
+    lookup->count++;
 }
 
 char *anl_arena_copy(anl_arena *arena, const char *text, size_t length)

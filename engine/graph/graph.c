@@ -6,9 +6,11 @@
 #include <assert.h>
 #include <string.h>
 
-anl_graph *anl_graph_new(void)
+anl_graph *anl_graph_new(void) { return anl_graph_new_sized(0); }
+
+anl_graph *anl_graph_new_sized(size_t bytes)
 {
-    anl_arena *arena = anl_arena_new();
+    anl_arena *arena = anl_arena_new_sized(bytes);
     anl_graph *graph = ANL_NEW(arena, anl_graph);
     graph->arena = arena;
     graph->path = "";
@@ -84,15 +86,27 @@ anl_node *anl_graph_node(anl_graph *graph, anl_op op, anl_dtype dtype, int input
     return node;
 }
 
-/* Inputs are hashed by id, not by address, so that nothing depends on where memory lies. */
+/* Inputs are hashed by id, not by address, so that nothing depends on where memory lies. What few operations have is left to the
+ * comparison. */
 static uint64_t draft_hash(const anl_node *draft)
 {
-    uint64_t hash = anl_hash(&draft->attrs, offsetof(anl_attrs, key), (uint64_t)draft->op * 8 + draft->dtype);
-    hash = anl_hash(&draft->attrs.key, sizeof draft->attrs.key, hash);
-    hash = anl_hash(draft->axes, sizeof draft->axes[0] * (size_t)draft->rank, hash);
+    const anl_attrs *a = &draft->attrs;
+    uint64_t words[16 + ANL_MAX_AXES], bits;
+    int count = 0;
+    memcpy(&bits, &a->value, sizeof bits);
+    words[count++] = (uint64_t)draft->op << 32 | (uint64_t)draft->dtype << 16 | (uint64_t)a->scalar;
+    words[count++] = bits;
+    words[count++] = (uint64_t)(uint32_t)a->axis[0] << 32 | (uint32_t)a->axis[1];
+    words[count++] = (uint64_t)(uint32_t)a->start << 32 | (uint32_t)a->count;
+    words[count++] = a->key;
+    if (a->over_count)
+        words[count++] = anl_hash(a->over, sizeof a->over[0] * (size_t)a->over_count, 0);
+    for (int i = 0; i < draft->rank; i++)
+        words[count++] = (uint64_t)(uint32_t)draft->axes[i].id << 32 | (uint32_t)draft->axes[i].size;
+    uint64_t hash = anl_hash(words, sizeof *words * (size_t)count, 0);
     for (int i = 0; i < draft->input_count; i++)
-        hash = anl_hash(&draft->inputs[i]->id, sizeof draft->inputs[i]->id, hash);
-    return hash;
+        hash = (hash ^ (uint64_t)draft->inputs[i]->id) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
 }
 
 static bool draft_equal(const anl_node *a, const anl_node *b)
@@ -106,15 +120,14 @@ static bool draft_equal(const anl_node *a, const anl_node *b)
 static void interned_grow(anl_graph *graph)
 {
     int capacity = graph->interned_capacity ? graph->interned_capacity * 2 : 1024;
-    anl_node **table = ANL_NEW_ARRAY(graph->arena, anl_node *, capacity);
+    struct anl_interned *table = ANL_NEW_ARRAY(graph->arena, struct anl_interned, capacity);
     for (int i = 0; i < graph->interned_capacity; i++) {
-        anl_node *node = graph->interned[i];
-        if (!node)
+        if (!graph->interned[i].node)
             continue;
-        uint64_t slot = draft_hash(node) & (uint64_t)(capacity - 1);
-        while (table[slot])
+        uint64_t slot = graph->interned[i].hash & (uint64_t)(capacity - 1);
+        while (table[slot].node)
             slot = (slot + 1) & (uint64_t)(capacity - 1);
-        table[slot] = node;
+        table[slot] = graph->interned[i];
     }
     graph->interned = table;
     graph->interned_capacity = capacity;
@@ -124,15 +137,15 @@ anl_node *anl_graph_intern(anl_graph *graph, const anl_node *draft)
 {
     if (2 * graph->interned_count >= graph->interned_capacity)
         interned_grow(graph);
-    uint64_t mask = (uint64_t)(graph->interned_capacity - 1), slot = draft_hash(draft) & mask;
-    for (; graph->interned[slot]; slot = (slot + 1) & mask)
-        if (draft_equal(graph->interned[slot], draft))
-            return graph->interned[slot];
+    uint64_t mask = (uint64_t)(graph->interned_capacity - 1), hash = draft_hash(draft), slot = hash & mask;
+    for (; graph->interned[slot].node; slot = (slot + 1) & mask)
+        if (graph->interned[slot].hash == hash && draft_equal(graph->interned[slot].node, draft))
+            return graph->interned[slot].node;
     anl_node *node = anl_graph_node(graph, draft->op, draft->dtype, draft->input_count, draft->inputs);
     node->rank = draft->rank;
     memcpy(node->axes, draft->axes, sizeof node->axes);
     memcpy(&node->attrs, &draft->attrs, sizeof node->attrs);
-    graph->interned[slot] = node;
+    graph->interned[slot] = (struct anl_interned){hash, node};
     graph->interned_count++;
     return node;
 }
@@ -159,16 +172,12 @@ anl_state *anl_graph_state(anl_graph *graph, const char *path, anl_dtype dtype, 
     state->span = graph->span;
     state->id = graph->state_count;
     ANL_PUSH(graph->arena, graph->states, graph->state_count, graph->state_capacity, state);
+    if (!anl_lookup_find(&graph->paths, state->path)) /* of two of one path, the first is found */
+        anl_lookup_add(graph->arena, &graph->paths, state->path, state);
     return state;
 }
 
-anl_state *anl_graph_find_state(const anl_graph *graph, const char *path)
-{
-    for (int i = 0; i < graph->state_count; i++)
-        if (strcmp(graph->states[i]->path, path) == 0)
-            return graph->states[i];
-    return NULL;
-}
+anl_state *anl_graph_find_state(const anl_graph *graph, const char *path) { return anl_lookup_find(&graph->paths, path); }
 
 anl_node *anl_graph_state_value(anl_graph *graph, anl_state *state)
 {

@@ -134,17 +134,22 @@ typedef struct anl_graph {
         bool fresh;  /* made by anl_graph_fresh_axis: not found by name */
     } *axis_names;
     int axis_count, axis_capacity;
+    anl_lookup paths; /* of states */
     anl_state **states;
     int state_count, state_capacity;
     anl_output *outputs;
     int output_count, output_capacity;
     const char *path; /* given to new nodes */
     anl_span span;    /* given to new nodes */
-    anl_node **interned; /* hash table of the nodes that anl_graph_intern made; capacity a power of two */
+    struct anl_interned {
+        uint64_t hash;
+        anl_node *node;
+    } *interned; /* hash table of the nodes that anl_graph_intern made; capacity a power of two */
     int interned_count, interned_capacity;
 } anl_graph;
 
 anl_graph *anl_graph_new(void);
+anl_graph *anl_graph_new_sized(size_t bytes); /* for a graph that will need about so much */
 void anl_graph_free(anl_graph **graph);
 /* The axis called name (made on first use). */
 int32_t anl_graph_axis(anl_graph *graph, const char *name);

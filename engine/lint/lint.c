@@ -12,10 +12,10 @@ static anl_lint_family *const families[] = {
     NULL,
 };
 
-/* One trace. NULL: it did not get as far as a sound graph. */
-static anl_traced *trace(anl_lint_pass *pass, anl_trace_mode mode, double step)
+/* One trace. first: an earlier one, whose census serves this one too. NULL: it did not get as far as a sound graph. */
+static anl_traced *trace(anl_lint_pass *pass, anl_trace_mode mode, double step, const anl_traced *first)
 {
-    anl_trace_options options = {.mode = mode, .phase_step = (int64_t)step, .seed = -1};
+    anl_trace_options options = {.mode = mode, .phase_step = (int64_t)step, .seed = -1, .census = first};
     anl_traced *traced = NULL;
     if (anl_trace(pass->recipe, &options, pass->diagnostics, &traced) != ANL_OK)
         anl_traced_free(&traced);
@@ -30,37 +30,35 @@ anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *opt
     anl_lint_pass pass = {
         .arena = arena, .diagnostics = diagnostics, .options = options ? options : &none, .recipe = recipe, .sound = true};
     anl_static_recipe facts = {0};
-    anl_traced *train = NULL, *evaluate = NULL, *initialize = NULL, **later = NULL;
+    anl_traced *train = NULL, *last = NULL, *evaluate = NULL;
     if (!recipe->library) {
         if (anl_trace_static(recipe, arena, diagnostics, &facts) == ANL_OK)
             pass.facts = &facts;
         pass.sound = pass.facts != NULL;
         if (recipe->loss_count) {
-            train = trace(&pass, ANL_TRACE_TRAIN, 0);
+            train = trace(&pass, ANL_TRACE_TRAIN, 0, NULL);
             pass.sound = pass.sound && train;
-            later = ANL_NEW_ARRAY(arena, anl_traced *, train ? train->boundary_count + 1 : 1);
             for (int i = 0; train && i < train->boundary_count; i++) {
-                later[pass.later_count++] = trace(&pass, ANL_TRACE_TRAIN, train->boundaries[i]);
-                pass.sound = pass.sound && later[i];
+                anl_traced_free(&last); /* at once: graphs are large */
+                last = trace(&pass, ANL_TRACE_TRAIN, train->boundaries[i], train);
+                pass.sound = pass.sound && last;
             }
         }
-        evaluate = trace(&pass, ANL_TRACE_EVALUATE, 0);
-        initialize = trace(&pass, ANL_TRACE_INITIALIZE, 0);
+        evaluate = trace(&pass, ANL_TRACE_EVALUATE, 0, train);
+        anl_traced *initialize = trace(&pass, ANL_TRACE_INITIALIZE, 0, train ? train : evaluate);
         pass.sound = pass.sound && evaluate && initialize;
+        anl_traced_free(&initialize);
     }
     pass.train = train;
-    pass.later = (const anl_traced **)later;
+    pass.last = last ? last : train;
     pass.evaluate = evaluate;
-    pass.initialize = initialize;
     bool good = pass.sound;
     for (size_t i = 0; i < ANL_COUNT(families); i++)
         if (families[i])
             families[i](&pass);
-    for (int i = 0; i < pass.later_count; i++)
-        anl_traced_free(&later[i]);
-    anl_traced_free(&train);
     anl_traced_free(&evaluate);
-    anl_traced_free(&initialize);
+    anl_traced_free(&last);
+    anl_traced_free(&train); /* the others lean on it */
     anl_arena_free(&arena);
     return good && anl_diagnostics_errors(diagnostics) == before ? ANL_OK : ANL_ERROR_SPEC;
 }

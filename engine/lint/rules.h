@@ -18,10 +18,9 @@ typedef struct anl_lint_pass {
     bool sound;                      /* nothing has been found wrong so far but warnings: what follows may rely on it */
     const anl_static_recipe *facts;  /* NULL where params of data or train could not be evaluated, and for libraries */
     /* What the spec becomes; each NULL where tracing failed or where there is nothing of the kind. */
-    const anl_traced *train; /* the first phase */
-    const anl_traced **later; /* the further phases of training */
-    int later_count;
-    const anl_traced *evaluate, *initialize;
+    const anl_traced *train; /* the first phase of training */
+    const anl_traced *last;  /* its last phase; the same where there is but one */
+    const anl_traced *evaluate;
 } anl_lint_pass;
 
 /* A family looks for its problems in the order of its file. Families of text and names run even where the spec is unsound. */

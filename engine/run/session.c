@@ -77,6 +77,9 @@ void anl_session_free(anl_session **session)
 /* The step at which a boundary given in steps takes effect. */
 static int64_t first_step_at(double boundary) { return (int64_t)ceil(boundary - 1e-9); }
 
+/* The trace whose census serves further ones. */
+static const anl_traced *first_traced(const anl_session *s) { return s->phase_count ? s->phases[0].traced : s->evaluate.traced; }
+
 static anl_status trace_phases(anl_session *s, double epoch_steps, const char *const *fetches, int fetch_count, anl_diagnostics *diagnostics)
 {
     int capacity = 0;
@@ -88,7 +91,8 @@ static anl_status trace_phases(anl_session *s, double epoch_steps, const char *c
                                      .seed = -1,
                                      .fetches = fetches,
                                      .fetch_count = fetch_count,
-                                     .fetch_only = fetch_count > 0};
+                                     .fetch_only = fetch_count > 0,
+                                     .census = first_traced(s)};
         anl_phase phase = {.first_step = step};
         anl_status status = anl_trace(s->recipe, &options, diagnostics, &phase.traced);
         if (status) {
@@ -127,11 +131,13 @@ anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int
                                      .seed = -1,
                                      .fetches = fetches,
                                      .fetch_count = fetch_count,
-                                     .fetch_only = fetch_count > 0};
+                                     .fetch_only = fetch_count > 0,
+                                     .census = first_traced(s)};
         status = anl_trace(s->recipe, &options, diagnostics, &s->evaluate.traced);
     }
     if (!status) {
-        anl_trace_options options = {.mode = ANL_TRACE_INITIALIZE, .epoch_steps = epoch_steps, .seed = -1};
+        anl_trace_options options = {
+            .mode = ANL_TRACE_INITIALIZE, .epoch_steps = epoch_steps, .seed = -1, .census = fetch_count ? NULL : first_traced(s)};
         status = anl_trace(s->recipe, &options, diagnostics, &s->initial.traced);
     }
     anl_device_options device_options = {.threads = source->threads, .validation = source->validation, .f64 = s->f64, .plain = s->f64};

@@ -3,13 +3,7 @@
  * A record is one state of this pass, whatever number of calls share it. */
 #include "trace/tracer.h"
 
-record *record_find(const tracer *t, const char *path)
-{
-    for (int i = 0; i < t->record_count; i++)
-        if (!strcmp(t->records[i]->path, path))
-            return t->records[i];
-    return NULL;
-}
+record *record_find(const tracer *t, const char *path) { return anl_lookup_find(&t->record_paths, path); }
 
 static anl_state_kind kind_of(tracer *t, const anl_declaration *d)
 {
@@ -118,6 +112,8 @@ static record *new_record(tracer *t, const char *path, entry *n, const anl_axis 
     }
     r->state->span = n->declaration->span;
     ANL_PUSH(t->arena, t->records, t->record_count, t->record_capacity, r);
+    if (!record_find(t, r->path)) /* of two of one path, the first is found */
+        anl_lookup_add(t->arena, &t->record_paths, r->path, r);
     return r;
 }
 

@@ -72,6 +72,7 @@ static void new_pass(tracer *t, anl_graph *graph, bool training)
     t->graph = graph;
     t->training = training;
     t->records = NULL;
+    t->record_paths = (anl_lookup){0};
     t->record_count = t->record_capacity = 0;
     t->twins = NULL;
     t->twin_count = t->twin_capacity = 0;
@@ -220,10 +221,8 @@ static void collect_plan(tracer *t)
         const record *r = t->records[i];
         if (r->used < NEED_VALUE)
             continue;
-        plan_state *s = NULL;
-        for (int k = 0; k < t->plan_count && !s; k++)
-            if (!strcmp(t->plan[k].path, r->path))
-                s = &t->plan[k];
+        intptr_t known = (intptr_t)anl_lookup_find(&t->plan_paths, r->path);
+        plan_state *s = known ? &t->plan[known - 1] : NULL;
         if (!s) {
             plan_state made = {.path = r->path,
                                .kind = r->state->kind,
@@ -243,6 +242,7 @@ static void collect_plan(tracer *t)
             made.copy = r->copy;
             made.span = r->declaration->span;
             ANL_PUSH(t->arena, t->plan, t->plan_count, t->plan_capacity, made);
+            anl_lookup_add(t->arena, &t->plan_paths, made.path, (void *)(intptr_t)t->plan_count);
             s = &t->plan[t->plan_count - 1];
         }
         if (r->used >= NEED_TRAINING)
@@ -282,9 +282,16 @@ static void check_everything(tracer *t)
     }
 }
 
+/* Memory that a graph of the recipe will need, roughly: large recipes make large graphs. */
+static size_t expected_bytes(const anl_recipe *recipe)
+{
+    size_t bytes = anl_arena_bytes(recipe->arena);
+    return bytes < 512 << 10 ? 0 : 3 * bytes;
+}
+
 static void census_phase(tracer *t, int64_t step)
 {
-    anl_graph *graph = anl_graph_new();
+    anl_graph *graph = anl_graph_new_sized(expected_bytes(t->recipe));
     new_pass(t, graph, true);
     t->census = true;
     new_phase(t, step);
@@ -552,17 +559,10 @@ static int64_t recipe_seed(tracer *t)
     return 0;
 }
 
-anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options, anl_diagnostics *diagnostics, anl_traced **out)
+/* What all phases together need, and all problems that they have. */
+static void survey(tracer *t)
 {
-    anl_arena *arena = anl_arena_new();
-    traced_box *box = ANL_NEW(arena, traced_box);
-    box->arena = arena;
-    box->traced.graph = anl_graph_new();
-    box->traced.diagnostics = diagnostics;
-    *out = &box->traced;
-    tracer *t = ANL_NEW(arena, tracer);
-    prepare(t, recipe, options, diagnostics, arena);
-    const int before = anl_diagnostics_errors(diagnostics);
+    const int before = anl_diagnostics_errors(t->diagnostics);
     if (t->seed < 0) {
         anl_graph *scratch = anl_graph_new();
         new_pass(t, scratch, true);
@@ -571,19 +571,41 @@ anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options,
         anl_graph_free(&scratch);
     }
     take_census(t);
-    if (anl_diagnostics_errors(diagnostics) == 0) /* what an error took away is not there to use anything */
+    if (anl_diagnostics_errors(t->diagnostics) == 0) /* what an error took away is not there to use anything */
         warn_unused(t);
-    if (anl_diagnostics_errors(diagnostics) == before) {
+    if (anl_diagnostics_errors(t->diagnostics) == before) {
         anl_graph *scratch = anl_graph_new(); /* rules once more, for their durations */
         new_pass(t, scratch, true);
         new_phase(t, 0);
         evaluate_rules(t);
-        if (options->mode == ANL_TRACE_TRAIN || t->recipe->rule_count)
+        if (t->options->mode == ANL_TRACE_TRAIN || t->recipe->rule_count)
             plan_groups(t);
         anl_graph_free(&scratch);
     }
+}
+
+anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options, anl_diagnostics *diagnostics, anl_traced **out)
+{
+    anl_arena *arena = anl_arena_new_sized(expected_bytes(recipe));
+    traced_box *box = ANL_NEW(arena, traced_box);
+    box->arena = arena;
+    box->traced.graph = anl_graph_new_sized(expected_bytes(recipe));
+    box->traced.diagnostics = diagnostics;
+    *out = &box->traced;
+    tracer *t = ANL_NEW(arena, tracer);
+    const int before = anl_diagnostics_errors(diagnostics);
+    if (options->census) {
+        *t = *(const tracer *)options->census->census;
+        t->options = options;
+        t->diagnostics = diagnostics;
+        t->arena = arena;
+    } else {
+        prepare(t, recipe, options, diagnostics, arena);
+        survey(t);
+    }
     if (anl_diagnostics_errors(diagnostics) == before)
         final_pass(t, &box->traced);
+    box->traced.census = t;
     box->traced.boundaries = t->boundaries;
     box->traced.boundary_count = t->boundary_count;
     return anl_diagnostics_errors(diagnostics) == before ? ANL_OK : ANL_ERROR_SPEC;

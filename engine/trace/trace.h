@@ -22,6 +22,8 @@ typedef struct anl_trace_options {
     const char *const *fetches; /* further outputs by name or expression: nodes, losses, views, `gradient(path.of.weight)`; all are outputs of the graph */
     int fetch_count;
     bool fetch_only;     /* nothing but fetches: no losses, no updates (anlage run) */
+    const struct anl_traced *census; /* a sound trace of the same recipe with the same epoch_steps, seed and fetches, or NULL: what it found out about
+                                        all phases together is taken over, so that only the one pass is made. It must outlive the result. */
 } anl_trace_options;
 
 typedef struct anl_traced_loss {
@@ -38,6 +40,7 @@ typedef struct anl_traced {
     double *boundaries;      /* sorted distinct steps > 0 at which some since() or rule from/until changes: one program per phase between them */
     int boundary_count;
     anl_diagnostics *diagnostics; /* not owned */
+    const void *census;           /* for anl_trace_options.census */
 } anl_traced;
 
 /* All problems found go to diagnostics. Free with anl_traced_free. The recipe must outlive the result (spans, names). */

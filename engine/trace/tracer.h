@@ -193,6 +193,7 @@ struct tracer {
     int need;       /* what for is evaluated now: a NEED_… */
     bool optimized; /* new values of weights are known */
     frame *top;
+    anl_lookup record_paths, plan_paths; /* plan_paths: positions in plan, from 1 */
     record **records;
     int record_count, record_capacity;
     update_call *updates; /* entries with update: of this pass, in order of calls */

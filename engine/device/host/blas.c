@@ -1,15 +1,40 @@
 /* Large plain matrix products through OpenBLAS. In: a CONTRACT kernel without windows. Out: its stores done.
  * Our threads each call it for some of the rows; how the rows are shared out depends on the shape alone.
- * Without OpenBLAS this file says that it has nothing to offer, and product.c's own tiles do the work. */
+ * Without OpenBLAS, when built or when run, this file says that it has nothing to offer, and product.c's own tiles do the work. */
 #include "device/host/contract.h"
 
 #include "base/config.h"
 
 #if ANL_HAVE_OPENBLAS
 #include <cblas.h>
+#include <dlfcn.h>
+
+struct host_blas {
+    __typeof__(cblas_sgemm) *sgemm;
+    __typeof__(openblas_set_num_threads) *set_threads;
+    __typeof__(openblas_get_config) *config;
+};
+
+const host_blas *anl_host_blas_load(anl_arena *arena)
+{
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL); /* stays for the life of the process */
+    if (!library)
+        return NULL;
+    host_blas *blas = ANL_NEW(arena, host_blas);
+    *(void **)&blas->sgemm = dlsym(library, "cblas_sgemm");
+    *(void **)&blas->set_threads = dlsym(library, "openblas_set_num_threads");
+    *(void **)&blas->config = dlsym(library, "openblas_get_config");
+    if (!blas->sgemm || !blas->set_threads || !blas->config)
+        return NULL;
+    blas->set_threads(1); /* our own threads call it, each for its part */
+    return blas;
+}
+
+const char *anl_host_blas_config(const host_blas *blas) { return blas ? blas->config() : "without BLAS"; }
 
 typedef struct blas_kernel {
     host_kernel base;
+    const host_blas *blas;
     const host_body *tail;
     int64_t batch, m, n, k;
     CBLAS_TRANSPOSE a_form, b_form;
@@ -68,7 +93,7 @@ static void blas_chunk(void *context, int chunk, int thread)
         b += rest % c->batch[d].size * c->batch[d].b;
         rest /= c->batch[d].size;
     }
-    cblas_sgemm(CblasRowMajor, k->a_form, k->b_form, (blasint)rows, (blasint)k->n, (blasint)k->k, 1,
+    k->blas->sgemm(CblasRowMajor, k->a_form, k->b_form, (blasint)rows, (blasint)k->n, (blasint)k->k, 1,
                 (const float *)r->run->arg[c->a_arg] + a, (blasint)k->a_stride, (const float *)r->run->arg[c->b_arg] + b,
                 (blasint)k->b_stride, 0, t->scratch, (blasint)k->n);
     host_block *block = &t->block;
@@ -95,9 +120,10 @@ static const host_kernel_class blas_class = {.run = blas_run};
 host_kernel *anl_host_blas_new(const host_make *make, const anl_kernel *kernel)
 {
     const anl_contract *c = &kernel->contract;
-    blas_kernel k = {.base = {.class = &blas_class, .kernel = kernel, .simd = make->simd}, .batch = 1};
+    blas_kernel k = {
+        .base = {.class = &blas_class, .kernel = kernel, .simd = make->simd}, .blas = make->blas, .batch = 1};
     int64_t m_stride, n_stride, ka_stride, kb_stride;
-    if (c->window_count > 0 || !merged(c->m, c->m_count, 0, &k.m, &m_stride) || !merged(c->n, c->n_count, 1, &k.n, &n_stride) ||
+    if (!make->blas || c->window_count > 0 || !merged(c->m, c->m_count, 0, &k.m, &m_stride) || !merged(c->n, c->n_count, 1, &k.n, &n_stride) ||
         !merged(c->k, c->k_count, 0, &k.k, &ka_stride) || !merged(c->k, c->k_count, 1, &k.k, &kb_stride))
         return NULL;
     for (int d = 0; d < c->batch_count; d++)
@@ -137,6 +163,18 @@ host_kernel *anl_host_blas_new(const host_make *make, const anl_kernel *kernel)
 }
 
 #else
+
+const host_blas *anl_host_blas_load(anl_arena *arena)
+{
+    (void)arena;
+    return NULL;
+}
+
+const char *anl_host_blas_config(const host_blas *blas)
+{
+    (void)blas;
+    return "without BLAS";
+}
 
 host_kernel *anl_host_blas_new(const host_make *make, const anl_kernel *kernel)
 {

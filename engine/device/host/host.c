@@ -12,9 +12,6 @@
 
 #include "base/config.h"
 
-#if ANL_HAVE_OPENBLAS
-#include <cblas.h>
-#endif
 
 static const anl_span nowhere;
 
@@ -28,6 +25,7 @@ typedef struct host_device {
     anl_device base;
     anl_arena *arena; /* texts of info */
     const host_simd *simd;
+    const host_blas *blas;
     bool f64, plain;
     anl_pool *pool;
     int thread_count;
@@ -434,15 +432,11 @@ static const char *processor_name(anl_arena *arena)
     return name ? name : "processor";
 }
 
-static void describe(anl_arena *arena, const char *instructions, int threads, anl_device_info *info)
+static void describe(anl_arena *arena, const host_blas *blas, const char *instructions, int threads, anl_device_info *info)
 {
     int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     *info = (anl_device_info){.selector = "host", .name = processor_name(arena), .is_cpu = true};
-#if ANL_HAVE_OPENBLAS
-    info->driver = anl_arena_printf(arena, "%s", openblas_get_config());
-#else
-    info->driver = "without BLAS";
-#endif
+    info->driver = anl_arena_text(arena, anl_host_blas_config(blas));
     info->api = anl_arena_printf(arena, "C, %s instructions, %d thread%s", instructions, threads, threads == 1 ? "" : "s");
     info->limits = (anl_device_limits){.storage_range = memory, .memory = memory, .alignment = ANL_ALIGNMENT};
 }
@@ -451,7 +445,7 @@ anl_status anl_host_list(anl_arena *arena, const anl_device_options *options, an
 {
     (void)diagnostics;
     anl_pool *pool = options && options->threads > 0 ? NULL : anl_pool_new(0); /* asks how many cores this process may use */
-    describe(arena, best_simd(NULL)->name, pool ? anl_pool_threads(pool) : options->threads, info);
+    describe(arena, anl_host_blas_load(arena), best_simd(NULL)->name, pool ? anl_pool_threads(pool) : options->threads, info);
     anl_pool_free(&pool);
     return ANL_OK;
 }
@@ -477,10 +471,8 @@ anl_status anl_host_open(const anl_device_options *options, anl_diagnostics *dia
     device->thread_count = anl_pool_threads(device->pool);
     device->threads = anl_malloc(sizeof *device->threads * (size_t)device->thread_count);
     memset(device->threads, 0, sizeof *device->threads * (size_t)device->thread_count);
-    describe(device->arena, simd->name, device->thread_count, &device->base.info);
-#if ANL_HAVE_OPENBLAS
-    openblas_set_num_threads(1); /* our own threads call it, each for its part */
-#endif
+    device->blas = anl_host_blas_load(device->arena);
+    describe(device->arena, device->blas, simd->name, device->thread_count, &device->base.info);
     *out = &device->base;
     return ANL_OK;
 }

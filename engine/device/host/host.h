@@ -172,10 +172,16 @@ struct host_kernel {
     size_t shared_bytes;
 };
 
+/* OpenBLAS, loaded when a device is opened: its threads begin with the library, and most commands need neither. */
+typedef struct host_blas host_blas;
+const host_blas *anl_host_blas_load(anl_arena *arena);     /* NULL: built without it, or not there */
+const char *anl_host_blas_config(const host_blas *blas); /* what it says of itself; NULL: "without BLAS" */
+
 typedef struct host_make {
     anl_arena *arena;
     const host_simd *simd;
     const host_gemm *gemm;
+    const host_blas *blas; /* NULL: our own tiles do all products */
     bool f64, plain;
     anl_diagnostics *diagnostics;
 } host_make;
