@@ -53,6 +53,7 @@ verdict "names without a folder lie beside the file" "$(includes engine frontend
     case $name in
     '"'*/*) ;;
     '"shaders.h"') case $file in engine/device/vulkan/*) ;; *) echo "$file:$line $name" ;; esac ;;
+    '"rules.h"') [ -f frontend/rules/rules.h ] || echo "$file:$line $name" ;;
     '"version.h"') [ -f "$(dirname "$file")/version.h.in" ] || echo "$file:$line $name" ;;
     '"'*)
         plain=${name#?}
