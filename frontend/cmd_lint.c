@@ -3,12 +3,10 @@
  * Warnings do not fail a run, unless --max-warnings says how many are too many. */
 #include <anlage/lint.h>
 #include <anlage/text.h>
-#include <dirent.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -137,7 +135,7 @@ static char *mended(job *j, const char *path, anl_diagnostics **diagnostics, siz
     return text;
 }
 
-static void lint_one(job *j, const char *path)
+static void lint_path(job *j, const char *path)
 {
     anl_diagnostics *diagnostics = anl_diagnostics_new();
     anl_status status = anl_lint(path, &j->options, diagnostics);
@@ -175,60 +173,25 @@ static void lint_one(job *j, const char *path)
     anl_diagnostics_free(&diagnostics);
 }
 
-static bool is_spec(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
-
-/* A folder's specs, in the order of their names. */
-static int lint_folder(job *j, const char *path, int depth)
-{
-    struct dirent **entries = NULL;
-    int count = scandir(path, &entries, NULL, by_name), found = 0;
-    for (int i = 0; i < count; i++) {
-        char *inner = NULL;
-        struct stat about;
-        if (entries[i]->d_name[0] != '.' && asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0 && stat(inner, &about) == 0) {
-            if (S_ISDIR(about.st_mode) && depth < 32)
-                found += lint_folder(j, inner, depth + 1);
-            else if (S_ISREG(about.st_mode) && is_spec(inner)) {
-                lint_one(j, inner);
-                found++;
-            }
-        }
-        free(inner);
-        free(entries[i]);
-    }
-    free(entries);
-    return found;
-}
-
-static char *read_input(size_t *length)
-{
-    char *text = NULL;
-    FILE *out = open_memstream(&text, length);
-    char block[65536];
-    for (size_t got; out && (got = fread(block, 1, sizeof block, stdin)) > 0;)
-        fwrite(block, 1, got, out);
-    if (out)
-        fclose(out);
-    return text;
-}
-
 static void lint_input(job *j)
 {
     size_t length = 0;
-    char *text = read_input(&length);
+    char *text = read_all(stdin, &length);
     anl_document input = {"<stdin>", text ? text : "", length};
     j->options.documents = &input;
     j->options.document_count = 1;
-    lint_one(j, input.path);
+    lint_path(j, input.path);
     j->options.documents = NULL;
     j->options.document_count = 0;
     free(text);
+}
+
+static void lint_one(void *context, const char *path)
+{
+    if (path)
+        lint_path(context, path);
+    else
+        lint_input(context);
 }
 
 int anl_cmd_lint(int argc, char **argv)
@@ -295,20 +258,9 @@ int anl_cmd_lint(int argc, char **argv)
     j.options.data_count = data.count;
     j.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
     j.all = anl_diagnostics_new();
-    bool input_read = false;
-    for (int i = optind; i < argc; i++) { /* a list for each spec: what two of them import is reported with both */
-        struct stat about;
-        if (!strcmp(argv[i], "-")) {
-            if (!input_read)
-                lint_input(&j);
-            input_read = true;
-        } else if (stat(argv[i], &about) == 0 && S_ISDIR(about.st_mode)) {
-            if (!lint_folder(&j, argv[i], 0))
-                return usage_error("lint", usage, "no .yaml or .yml file below `%s`", argv[i]);
-        } else {
-            lint_one(&j, argv[i]);
-        }
-    }
+    for (int i = optind; i < argc; i++) /* a list for each spec: what two of them import is reported with both */
+        if (!each_spec(argv[i], lint_one, &j))
+            return usage_error("lint", usage, "no .yaml or .yml file below `%s`", argv[i]);
     if (j.format != ANL_REPORT_TEXT)
         anl_diagnostics_write(j.all, j.format, rule_page, stdout);
     else if (j.errors || j.warnings || j.fixed)

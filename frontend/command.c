@@ -3,11 +3,13 @@
  * The stop flag is the one variable that a signal handler can reach. */
 #include "command.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stop_flag;
@@ -70,6 +72,63 @@ void list_add_split(text_list *list, const char *text)
             start = c + 1;
         }
     }
+}
+
+char *read_all(FILE *stream, size_t *length)
+{
+    char *text = NULL, block[65536];
+    FILE *out = open_memstream(&text, length);
+    for (size_t got; out && (got = fread(block, 1, sizeof block, stream)) > 0;)
+        fwrite(block, 1, got, out);
+    if (!out || fclose(out) != 0) {
+        fputs("anlage: out of memory\n", stderr);
+        exit(EXIT_INTERNAL);
+    }
+    return text;
+}
+
+static bool is_spec(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static int each_below(const char *path, void (*call)(void *context, const char *path), void *context, int depth)
+{
+    enum { DEEPEST = 32 };
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, NULL, by_name), found = 0;
+    for (int i = 0; i < count; i++) {
+        char *inner = NULL;
+        struct stat about;
+        if (entries[i]->d_name[0] != '.' && asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0 && stat(inner, &about) == 0) {
+            if (S_ISDIR(about.st_mode) && depth < DEEPEST)
+                found += each_below(inner, call, context, depth + 1);
+            else if (S_ISREG(about.st_mode) && is_spec(inner)) {
+                call(context, inner);
+                found++;
+            }
+        }
+        free(inner);
+        free(entries[i]);
+    }
+    free(entries);
+    return found;
+}
+
+bool each_spec(const char *path, void (*call)(void *context, const char *path), void *context)
+{
+    struct stat about;
+    if (!strcmp(path, "-")) {
+        call(context, NULL);
+    } else if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+        return each_below(path, call, context, 0) > 0;
+    } else {
+        call(context, path);
+    }
+    return true;
 }
 
 int usage_error(const char *command, const char *usage, const char *format, ...)

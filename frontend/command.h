@@ -13,6 +13,7 @@ int anl_cmd_bench(int argc, char **argv);
 int anl_cmd_devices(int argc, char **argv);
 int anl_cmd_eval(int argc, char **argv);
 int anl_cmd_explain(int argc, char **argv);
+int anl_cmd_fmt(int argc, char **argv);
 int anl_cmd_inspect(int argc, char **argv);
 int anl_cmd_lint(int argc, char **argv);
 int anl_cmd_ops(int argc, char **argv);
@@ -29,6 +30,11 @@ void list_add(text_list *list, const char *item);
 /* "a, b, max(c, over=[d, e])" -> pieces at commas outside brackets. */
 void list_add_split(text_list *list, const char *text);
 
+/* Calls with a path, or with all .yaml and .yml files below a folder, in the order of their names; with NULL for "-", standard input.
+ * False: a folder without any. */
+bool each_spec(const char *path, void (*call)(void *context, const char *path), void *context);
+/* All that a stream holds; to be freed. */
+char *read_all(FILE *stream, size_t *length);
 /* Prints usage to stderr after "anlage COMMAND: message" and returns EXIT_USAGE. */
 int usage_error(const char *command, const char *usage, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Prints the diagnostics to stderr, frees them, and turns the status into an exit code. */

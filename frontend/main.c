@@ -11,6 +11,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"lint", "check specs: all problems, with place and remedy", anl_cmd_lint},
+    {"fmt", "put specs into their one canonical layout", anl_cmd_fmt},
     {"pack", "make data sets (HDF5 shards) of images and labels", anl_cmd_pack},
     {"inspect", "show what a shard holds", anl_cmd_inspect},
     {"train", "pretrain or fine-tune as a spec says", anl_cmd_train},

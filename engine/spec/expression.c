@@ -837,3 +837,32 @@ void anl_expression_print(const anl_expression *e, anl_text *out)
     }
     anl_text_add(out, "<?>"); /* has no form as expression text; the recipe's printer writes these as YAML */
 }
+
+/* ---- the same tokens with blanks as they are usual ---- */
+
+void anl_expression_layout(anl_arena *arena, const char *text, anl_diagnostics *diagnostics, anl_text *out)
+{
+    anl_text_map map = {0};
+    parser p = {.arena = arena, .diagnostics = diagnostics, .text = text, .map = &map};
+    size_t end = 0;
+    bool first = true, value = false, tight = true, spaced = false; /* of the token before: ends a value, wants none or one behind it */
+    for (advance(&p); p.token.kind != T_END; advance(&p)) {
+        const token *t = &p.token;
+        bool word = is_word(&p, "and") || is_word(&p, "or") || is_word(&p, "not"), binary = word;
+        for (size_t i = 0; i < ANL_COUNT(operators); i++)
+            binary = binary || is_symbol(&p, operators[i].symbol);
+        bool sign = (is_symbol(&p, "-") || is_symbol(&p, "+")) && !value;
+        bool closes = t->kind == T_SYMBOL && strchr("),].=:", t->text[0]) && strcmp(t->text, "==");
+        if (memchr(text + end, '\n', t->start - end) && !first)
+            anl_text_add(out, "\n");
+        else if (!first && !tight && !closes && (spaced || binary))
+            anl_text_add(out, " ");
+        anl_text_addn(out, text + t->start, t->end - t->start);
+        bool opens = t->kind == T_SYMBOL && strchr("([.=:", t->text[0]) && strcmp(t->text, "==");
+        value = (t->kind != T_SYMBOL && !word) || is_symbol(&p, ")") || is_symbol(&p, "]");
+        tight = opens || sign;
+        spaced = binary || is_symbol(&p, ",");
+        first = false;
+        end = t->end;
+    }
+}

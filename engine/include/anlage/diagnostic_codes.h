@@ -94,7 +94,8 @@
     X(908, ERROR, fetch_unknown)                                                                                       \
     X(909, WARNING, checkpoint_skipped)                                                                                \
     X(910, ERROR, metric_invalid)                                                                                      \
-    X(911, ERROR, recipe_changed)
+    X(911, ERROR, recipe_changed)                                                                                      \
+    X(912, ERROR, layout_unsafe)
 
 enum {
 #define X(number, severity, name) ANL_A_##name = number,

@@ -14,12 +14,4 @@
  * failed, which is a defect of this function; it is reported like an error. */
 anl_status anl_format(const char *file, const char *text, size_t length, anl_diagnostics *diagnostics, char **out, size_t *out_length);
 
-/* A text file, whole; "-" is the standard input. *text: allocated and NUL-terminated, to be freed by the caller; NULL unless ANL_OK.
- * ANL_ERROR_FILE, ANL_ERROR_LIMIT: reported. */
-anl_status anl_text_file_read(const char *path, anl_diagnostics *diagnostics, char **text, size_t *length);
-
-/* Replaces a file's text: after a failure, or a power cut, the file is the old one or the new one. Its mode stays; of a symbolic link
- * the file that it points to is replaced. ANL_ERROR_FILE: reported. */
-anl_status anl_text_file_replace(const char *path, const char *text, size_t length, anl_diagnostics *diagnostics);
-
 #endif
