@@ -28,7 +28,7 @@ say "2/5 packing them into shards, split by patient"
 say "3/5 pretraining without labels"
 "$anlage" train specs/pretrain/swav.yaml --out "$out/pretrained" --device "$device" \
     --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set global_area="[0.5, 1.0]" --set local_area="[0.1, 0.4]" \
-    --set batch=64 --set width=16 --set clusters=60 --set queue_length=512 --set queue_start=3ep --set lr=0.2 --set warmup=1ep \
+    --set batch=64 --set width=16 --set clusters=60 --set queue_length=512 --set queue_start=3ep --set warmup=1ep \
     --set epochs="${QUICKSTART_EPOCHS:-12}"
 
 # Few labels: three in ten patients keep theirs.
