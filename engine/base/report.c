@@ -93,10 +93,11 @@ static void write_json(anl_json *json, const anl_diagnostic **items, const anl_d
 static int character_column(const anl_diagnostics *list, anl_span span, int bytes)
 {
     size_t length = 0;
-    const char *text = anl_diagnostics_text(list, span.file, &length), *end = text + length;
+    const char *text = anl_diagnostics_text(list, span.file, &length);
     int column = span.column > 0 ? span.column : 1;
     if (!text)
         return column + bytes;
+    const char *end = text + length;
     for (int line = 1; line < span.line && text; line++) {
         text = memchr(text, '\n', (size_t)(end - text));
         text = text ? text + 1 : NULL;

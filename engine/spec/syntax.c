@@ -488,6 +488,10 @@ static anl_syntax *compose_mapping(composer *c)
         anl_syntax *key = compose(c);
         if (!key)
             return NULL;
+        if (!*key->text) {
+            fail(c, ANL_A_yaml_syntax, key->start, key->start + 1, "a key must be a word, and this one is empty");
+            return NULL;
+        }
         ANL_PUSH(c->arena, key_starts, start_count, start_capacity, key->start);
         if (!next_event(c))
             return NULL;
@@ -608,6 +612,15 @@ anl_syntax *anl_syntax_parse(anl_arena *arena, const char *file, const char *tex
         anl_diagnostic *d = fail(&c, ANL_A_invalid_utf8, bad, bad + 1, "the file is not UTF-8 text");
         anl_diagnostic_note(diagnostics, d, "byte 0x%02x at offset %zu", (unsigned char)text[bad], bad);
         anl_diagnostic_suggest(diagnostics, d, "save the file as UTF-8");
+        return NULL;
+    }
+    const char *mark = memmem(text, length, "\xEF\xBB\xBF", 3);
+    if (mark) {
+        size_t at = (size_t)(mark - text);
+        anl_diagnostic *d = fail(&c, ANL_A_invisible_character, at, at + 3, "a byte order mark stands in the middle of the file");
+        anl_diagnostic_note(diagnostics, d, "it is invisible, and would become part of a name or a text; files glued together have them");
+        anl_span span = anl_source_span(c.source, at, at + 3);
+        anl_fix_edit(diagnostics, anl_diagnostic_fix(diagnostics, d, ANL_FIX_SAFE, "take it away"), span, "");
         return NULL;
     }
     if (!yaml_parser_initialize(&c.parser)) {

@@ -19,6 +19,7 @@
     X(112, ERROR, language_version)                                                                                    \
     X(113, WARNING, allow_invalid)                                                                                     \
     X(114, WARNING, allow_unused)                                                                                      \
+    X(115, ERROR, invisible_character)                                                                                 \
     /* 02 names */                                                                                                     \
     X(201, ERROR, unknown_key)                                                                                         \
     X(202, ERROR, unknown_name)                                                                                        \

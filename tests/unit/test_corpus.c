@@ -1,0 +1,52 @@
+/* The corpus of the fuzz targets, replayed: every file that made trouble once, and a choice of others.
+ * In: tests/fuzz/corpus/TARGET. Out: check's report, one case a target.
+ * Under the sanitizers this finds what the fuzzer found. */
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../fuzz/targets.h"
+
+START_TEST(replay)
+{
+    const char *root = getenv("ANL_TEST_ROOT");
+    char folder[512], path[1024];
+    snprintf(folder, sizeof folder, "%s/tests/fuzz/corpus/%s", root ? root : ".", fuzz_targets[_i].name);
+    struct dirent **entries = NULL;
+    int count = scandir(folder, &entries, NULL, alphasort), replayed = 0;
+    ck_assert_msg(count > 2, "no corpus in %s", folder);
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        FILE *file = entries[i]->d_name[0] == '.' ? NULL : fopen(path, "rb");
+        free(entries[i]);
+        if (!file)
+            continue;
+        static char text[1 << 20];
+        size_t length = fread(text, 1, sizeof text, file);
+        fclose(file);
+        char *exact = malloc(length ? length : 1); /* so that a sanitizer sees what reads beyond its end */
+        memcpy(exact, text, length);
+        fuzz_targets[_i].run(exact, length);
+        free(exact);
+        replayed++;
+    }
+    free(entries);
+    ck_assert_int_gt(replayed, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("corpus");
+    TCase *targets = tcase_create("targets");
+    tcase_set_timeout(targets, 300);
+    tcase_add_loop_test(targets, replay, 0, fuzz_target_count);
+    suite_add_tcase(suite, targets);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
