@@ -6,34 +6,29 @@
 
 #include "spec/reader.h"
 
-static const char *const weight_kinds[] = {"matrix", "bias", "norm", "other"};
-
 static void read_declaration(reader *r, const anl_pair *pair, bool is_weight, anl_declaration *d)
 {
-    key keys[] = {
-        {.name = "axes"}, {.name = "like"}, {.name = "init", .required = true},      {.name = "project"},
-        {.name = "doc"},  {.name = "kind"}, {.name = is_weight ? "kind" : "update"}, {.name = is_weight ? "kind" : "calls"}};
+    key keys[STATE_KEYS];
     anl_text what = {0};
     anl_text_printf(&what, "%s `%s`", is_weight ? "weight" : "state", pair->key);
     d->name = pair->key;
     d->span = pair->key_span;
     d->is_weight = is_weight;
-    anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, is_weight ? 6 : 8);
+    anl_reader_keys(r, pair->value, pair->key_span, what.data, is_weight ? &anl_weight_keys : &anl_state_keys, keys);
     anl_text_free(&what);
-    d->axis_count = anl_reader_axes(r, &keys[0], &d->axes);
-    d->like = anl_reader_text(r, &keys[1]);
-    if (d->like && keys[0].value) {
+    d->axis_count = anl_reader_axes(r, &keys[DECLARATION_AXES], &d->axes);
+    d->like = anl_reader_text(r, &keys[DECLARATION_LIKE]);
+    if (d->like && keys[DECLARATION_AXES].value) {
         anl_diagnostic *p =
-            anl_diagnose(r->diagnostics, ANL_A_type_mismatch, keys[1].span, "`like:` and `axes:` cannot both be given");
-        anl_diagnostic_label(r->diagnostics, p, keys[0].span, "the axes");
+            anl_diagnose(r->diagnostics, ANL_A_type_mismatch, keys[DECLARATION_LIKE].span, "`like:` and `axes:` cannot both be given");
+        anl_diagnostic_label(r->diagnostics, p, keys[DECLARATION_AXES].span, "the axes");
     }
-    d->init = anl_reader_value_key(r, &keys[2]);
-    d->project = anl_reader_node_key(r, &keys[3]);
-    d->kind = anl_reader_word(r, &keys[5], weight_kinds, ANL_COUNT(weight_kinds));
+    d->init = anl_reader_value_key(r, &keys[DECLARATION_INIT]);
+    d->project = anl_reader_node_key(r, &keys[DECLARATION_PROJECT]);
+    d->kind = anl_reader_word(r, &keys[DECLARATION_KIND]);
     if (!is_weight) {
-        const char *const calls[] = {"mean"};
-        d->update = anl_reader_node_key(r, &keys[6]);
-        d->calls = anl_reader_word(r, &keys[7], calls, 1);
+        d->update = anl_reader_node_key(r, &keys[STATE_UPDATE]);
+        d->calls = anl_reader_word(r, &keys[STATE_CALLS]);
     }
     if (!d->init)
         d->init = anl_reader_make(r, ANL_E_ERROR, pair->key_span);
@@ -88,29 +83,25 @@ bool anl_reader_declare(reader *r, scope *s, const char *name, const char *what,
 static anl_function *read_function(reader *r, const entry *item)
 {
     const anl_pair *pair = &item->pair;
-    key keys[] = {{.name = "doc"},
-                  {.name = "inputs"},
-                  {.name = "params"},
-                  {.name = "weights"},
-                  {.name = "state"},
-                  {.name = "nodes"},
-                  {.name = "returns", .required = true}};
+    key keys[FUNCTION_KEYS];
     anl_function *f = ANL_NEW(r->arena, anl_function);
     f->name = pair->key;
     f->span = pair->key_span;
     f->file = item->file;
     anl_text what = {0};
     anl_text_printf(&what, "function `%s`", pair->key);
-    anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys));
+    anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_function_keys, keys);
     anl_text_free(&what);
-    f->doc = anl_reader_text(r, &keys[0]);
+    f->doc = anl_reader_text(r, &keys[FUNCTION_DOC]);
+    const key *inputs = &keys[FUNCTION_INPUTS], *params = &keys[FUNCTION_PARAMS], *nodes = &keys[FUNCTION_NODES],
+              *returns = &keys[FUNCTION_RETURNS];
     scope names = {0};
     int capacity = 0;
-    if (keys[1].value && keys[1].value->kind != ANL_Y_MAPPING)
-        anl_reader_wrong_kind(r, keys[1].value, keys[1].span, "a mapping of inputs to axes",
+    if (inputs->value && inputs->value->kind != ANL_Y_MAPPING)
+        anl_reader_wrong_kind(r, inputs->value, inputs->span, "a mapping of inputs to axes",
                               "write `inputs: {x: [channel, ~space]}`");
-    for (int i = 0; keys[1].value && keys[1].value->kind == ANL_Y_MAPPING && i < keys[1].value->count; i++) {
-        const anl_pair *p = &keys[1].value->pairs[i];
+    for (int i = 0; inputs->value && inputs->value->kind == ANL_Y_MAPPING && i < inputs->value->count; i++) {
+        const anl_pair *p = &inputs->value->pairs[i];
         if (!anl_reader_check_name(r, "an input", p->key, p->key_span))
             continue;
         anl_input input = {.name = p->key, .span = p->key_span};
@@ -119,10 +110,10 @@ static anl_function *read_function(reader *r, const entry *item)
         ANL_PUSH(r->arena, f->inputs, f->input_count, capacity, input);
     }
     capacity = 0;
-    if (keys[2].value && keys[2].value->kind != ANL_Y_MAPPING)
-        anl_reader_wrong_kind(r, keys[2].value, keys[2].span, "a mapping of params to defaults or types", NULL);
-    for (int i = 0; keys[2].value && keys[2].value->kind == ANL_Y_MAPPING && i < keys[2].value->count; i++) {
-        const anl_pair *p = &keys[2].value->pairs[i];
+    if (params->value && params->value->kind != ANL_Y_MAPPING)
+        anl_reader_wrong_kind(r, params->value, params->span, "a mapping of params to defaults or types", NULL);
+    for (int i = 0; params->value && params->value->kind == ANL_Y_MAPPING && i < params->value->count; i++) {
+        const anl_pair *p = &params->value->pairs[i];
         if (!anl_reader_check_name(r, "a param", p->key, p->key_span))
             continue;
         anl_param param = {.name = p->key, .span = p->key_span};
@@ -131,18 +122,18 @@ static anl_function *read_function(reader *r, const entry *item)
             ANL_PUSH(r->arena, f->params, f->param_count, capacity, param);
     }
     capacity = 0;
-    anl_reader_declarations(r, &keys[3], true, &f->declarations, &f->declaration_count, &capacity);
-    anl_reader_declarations(r, &keys[4], false, &f->declarations, &f->declaration_count, &capacity);
+    anl_reader_declarations(r, &keys[FUNCTION_WEIGHTS], true, &f->declarations, &f->declaration_count, &capacity);
+    anl_reader_declarations(r, &keys[FUNCTION_STATE], false, &f->declarations, &f->declaration_count, &capacity);
     KEEP_NEW(f->declarations, f->declaration_count, "a weight or a state");
-    if (keys[5].value)
-        anl_reader_named(r, keys[5].value, keys[5].span, "a node", &f->nodes, &f->node_count);
+    if (nodes->value)
+        anl_reader_named(r, nodes->value, nodes->span, "a node", &f->nodes, &f->node_count);
     KEEP_NEW(f->nodes, f->node_count, "a node");
-    if (!keys[6].value)
+    if (!returns->value)
         f->returns = anl_reader_make(r, ANL_E_ERROR, f->span);
-    else if (keys[6].value->kind == ANL_Y_MAPPING)
-        anl_reader_named(r, keys[6].value, keys[6].span, "a member", &f->members, &f->member_count);
+    else if (returns->value->kind == ANL_Y_MAPPING)
+        anl_reader_named(r, returns->value, returns->span, "a member", &f->members, &f->member_count);
     else
-        f->returns = anl_reader_node(r, keys[6].value, keys[6].span);
+        f->returns = anl_reader_node(r, returns->value, returns->span);
     return f;
 }
 

@@ -37,26 +37,28 @@ bool anl_reader_check_name(reader *r, const char *what, const char *name, anl_sp
     return false;
 }
 
-static void unknown_key(reader *r, const anl_pair *pair, const char *what, const key *keys, int count)
+static void unknown_key(reader *r, const anl_pair *pair, const char *what, const anl_keys *about)
 {
-    const char *names[40];
+    const char **names = ANL_NEW_ARRAY(r->arena, const char *, about->count);
     anl_text all = {0};
-    for (int i = 0; i < count; i++) {
-        names[i] = keys[i].name;
-        anl_text_printf(&all, "%s`%s`", i ? ", " : "", keys[i].name);
+    for (int i = 0; i < about->count; i++) {
+        names[i] = about->list[i].name;
+        anl_text_printf(&all, "%s`%s`", i ? ", " : "", names[i]);
     }
     anl_diagnostic *d =
         anl_diagnose(r->diagnostics, ANL_A_unknown_key, pair->key_span, "unknown key `%s` in %s", pair->key, what);
     anl_diagnostic_note(r->diagnostics, d, "known keys: %s", all.data);
-    const char *near = anl_nearest(pair->key, names, count);
+    const char *near = anl_nearest(pair->key, names, about->count);
     if (near)
         anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
     anl_text_free(&all);
 }
 
 /* Fills keys from a mapping; unknown, empty and missing ones are reported. */
-bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char *what, key *keys, int count)
+bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char *what, const anl_keys *about, key *keys)
 {
+    for (int k = 0; k < about->count; k++)
+        keys[k] = (key){.about = &about->list[k]};
     if (s->kind != ANL_Y_MAPPING) {
         anl_reader_wrong_kind(r, s, where, "a mapping", NULL);
         return false;
@@ -65,27 +67,24 @@ bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char 
     for (int i = 0; i < s->count; i++) {
         const anl_pair *pair = &s->pairs[i];
         int k = 0;
-        while (k < count && strcmp(keys[k].name, pair->key))
+        while (k < about->count && strcmp(about->list[k].name, pair->key))
             k++;
-        if (k == count) {
-            unknown_key(r, pair, what, keys, count);
+        if (k == about->count) {
+            unknown_key(r, pair, what, about);
             continue;
         }
         keys[k].span = pair->key_span;
         if (anl_syntax_null(pair->value)) {
             anl_diagnose(r->diagnostics, ANL_A_missing_key, pair->key_span, "`%s:` of %s is empty", pair->key, what);
-            keys[k].required = false;
             continue;
         }
-        if (pair->value->kind == ANL_Y_SCALAR && pair->value->broken) {
+        if (pair->value->kind == ANL_Y_SCALAR && pair->value->broken)
             broken = true;
-            keys[k].required = false;
-        }
         keys[k].value = pair->value;
     }
-    for (int k = 0; k < count; k++)
-        if (keys[k].required && !keys[k].value && !broken)
-            anl_diagnose(r->diagnostics, ANL_A_missing_key, where, "%s needs `%s:`", what, keys[k].name);
+    for (int k = 0; k < about->count; k++) /* a missing version has a report of its own */
+        if (about->list[k].required && about->list[k].type != ANL_K_VERSION && !keys[k].span.line && !broken)
+            anl_diagnose(r->diagnostics, ANL_A_missing_key, where, "%s needs `%s:`", what, about->list[k].name);
     return true;
 }
 
@@ -101,20 +100,22 @@ const char *anl_reader_text(reader *r, const key *k)
     return k->value->broken ? NULL : k->value->text;
 }
 
-/* A word out of a few. */
-const char *anl_reader_word(reader *r, const key *k, const char *const *words, int count)
+/* A word out of the few that the key allows. */
+const char *anl_reader_word(reader *r, const key *k)
 {
     const char *text = anl_reader_text(r, k);
     if (!text)
         return NULL;
-    for (int i = 0; i < count; i++)
-        if (!strcmp(text, words[i]))
-            return words[i];
+    const char *const *words = k->about->words;
+    int count = 0;
+    for (; words[count]; count++)
+        if (!strcmp(text, words[count]))
+            return words[count];
     anl_text all = {0};
     for (int i = 0; i < count; i++)
         anl_text_printf(&all, "%s`%s`", !i ? "" : i + 1 == count ? " or " : ", ", words[i]);
-    anl_diagnostic *d =
-        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`%s:` is %s, not `%s`", k->name, all.data, text);
+    anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`%s:` is %s, not `%s`",
+                                     k->about->name, all.data, text);
     const char *near = anl_nearest(text, words, count);
     if (near)
         anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
@@ -124,7 +125,6 @@ const char *anl_reader_word(reader *r, const key *k, const char *const *words, i
 
 bool anl_reader_truth(reader *r, const key *k)
 {
-    const char *const words[] = {"true", "false"};
-    const char *word = anl_reader_word(r, k, words, 2);
+    const char *word = anl_reader_word(r, k);
     return word && word[0] == 't';
 }

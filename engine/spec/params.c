@@ -8,8 +8,6 @@
 
 #include "spec/reader.h"
 
-static const char *const param_types[] = {"int", "number", "bool", "axis", "axes", "text", "list", "duration", "function", "any"};
-
 /* A default or another value of a param. Quoted, it is a text, unless the type says otherwise: names and numbers need no quotes.
  */
 static anl_expression *read_param_value(reader *r, const anl_syntax *s, anl_span where, const char *type)
@@ -139,31 +137,31 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
     anl_syntax *value = NULL;
     anl_span span = pair->key_span;
     if (s->kind == ANL_Y_MAPPING) {
-        key keys[] = {{.name = "default"}, {.name = "type"}, {.name = "range"}, {.name = "unit"}, {.name = "doc"}};
+        key keys[PARAM_KEYS];
         anl_text what = {0};
         anl_text_printf(&what, "param `%s`", pair->key);
-        anl_reader_keys(r, s, pair->key_span, what.data, keys, ANL_COUNT(keys));
+        anl_reader_keys(r, s, pair->key_span, what.data, &anl_param_keys, keys);
         anl_text_free(&what);
-        if (keys[1].value) {
-            param->type = anl_reader_word(r, &keys[1], param_types, ANL_COUNT(param_types));
+        if (keys[PARAM_TYPE].value) {
+            param->type = anl_reader_word(r, &keys[PARAM_TYPE]);
             wanted = param->type;
             declared = param->type != NULL;
         }
-        if (keys[2].value) {
-            const anl_syntax *range = keys[2].value;
+        if (keys[PARAM_RANGE].value) {
+            const anl_syntax *range = keys[PARAM_RANGE].value;
             if (range->kind == ANL_Y_LIST && range->count == 2) {
-                param->low = anl_reader_value(r, range->items[0], keys[2].span, false);
-                param->high = anl_reader_value(r, range->items[1], keys[2].span, false);
+                param->low = anl_reader_value(r, range->items[0], keys[PARAM_RANGE].span, false);
+                param->high = anl_reader_value(r, range->items[1], keys[PARAM_RANGE].span, false);
             } else {
-                anl_reader_wrong_kind(r, range, keys[2].span, "two numbers", "write `range: [least, greatest]`");
+                anl_reader_wrong_kind(r, range, keys[PARAM_RANGE].span, "two numbers", "write `range: [least, greatest]`");
             }
         }
-        if (keys[3].value)
-            param->unit = anl_reader_text(r, &keys[3]);
-        if (keys[4].value)
-            param->doc = anl_reader_text(r, &keys[4]);
-        value = keys[0].value;
-        span = keys[0].span;
+        if (keys[PARAM_UNIT].value)
+            param->unit = anl_reader_text(r, &keys[PARAM_UNIT]);
+        if (keys[PARAM_DOC].value)
+            param->doc = anl_reader_text(r, &keys[PARAM_DOC]);
+        value = keys[PARAM_DEFAULT].value;
+        span = keys[PARAM_DEFAULT].span;
     } else if (anl_syntax_null(s)) {
         anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_missing_key, pair->key_span,
                                          "param `%s` has neither a default nor a type", pair->key);
@@ -174,9 +172,9 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
     } else {
         value = pair->value;
         if (s->kind == ANL_Y_SCALAR && !s->quoted && !again)
-            for (size_t i = 0; i < ANL_COUNT(param_types); i++)
-                if (!strcmp(s->text, param_types[i])) {
-                    param->type = param_types[i];
+            for (const char *const *type = anl_param_keys.list[PARAM_TYPE].words; *type; type++)
+                if (!strcmp(s->text, *type)) {
+                    param->type = *type;
                     return;
                 }
     }

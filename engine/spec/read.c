@@ -13,9 +13,6 @@
 
 enum { IMPORT_DEPTH = 64 };
 
-static const char *const section_names[SECTION_COUNT] = {"data",   "views", "modules",    "state",  "graph",
-                                                         "losses", "train", "initialize", "metrics"};
-
 /* The mapping that base becomes under another file: keys of both are merged where both are mappings, else the other file's win.
  */
 static anl_syntax *merge(reader *r, anl_syntax *base, anl_syntax *over, int depth)
@@ -247,10 +244,7 @@ static bool load(reader *r, const char *path, int depth)
     top = (anl_span){name, 1, 1, 1};
     if (depth == 0)
         r->recipe->span = root->span;
-    key keys[6 + SECTION_COUNT] = {{.name = "anlage"}, {.name = "title"},  {.name = "doc"},
-                                   {.name = "import"}, {.name = "params"}, {.name = "functions"}};
-    for (int i = 0; i < SECTION_COUNT; i++)
-        keys[6 + i].name = section_names[i];
+    key keys[FILE_KEYS];
     if (root->kind != ANL_Y_MAPPING) {
         anl_reader_wrong_kind(r, root, root->span, "a mapping", "a spec file begins with `anlage: 1`");
         r->files[index].open = false;
@@ -266,28 +260,28 @@ static bool load(reader *r, const char *path, int depth)
             if (strcmp(root->pairs[i].key, "title") && strcmp(root->pairs[i].key, "doc"))
                 root->pairs[i].value = empty;
         }
-    anl_reader_keys(r, root, top, "a spec file", keys, ANL_COUNT(keys));
-    check_version(r, &keys[0], top);
-    if (keys[3].value) {
-        anl_syntax *imports = keys[3].value;
+    anl_reader_keys(r, root, top, "a spec file", &anl_file_keys, keys);
+    check_version(r, &keys[FILE_VERSION], top);
+    if (keys[FILE_IMPORT].value) {
+        anl_syntax *imports = keys[FILE_IMPORT].value;
         if (imports->kind == ANL_Y_LIST)
             for (int i = 0; i < imports->count; i++)
-                load_import(r, imports->items[i], keys[3].span, path, depth);
+                load_import(r, imports->items[i], keys[FILE_IMPORT].span, path, depth);
         else
-            load_import(r, imports, keys[3].span, path, depth);
+            load_import(r, imports, keys[FILE_IMPORT].span, path, depth);
     }
-    const char *title = anl_reader_text(r, &keys[1]), *doc = anl_reader_text(r, &keys[2]);
+    const char *title = anl_reader_text(r, &keys[FILE_TITLE]), *doc = anl_reader_text(r, &keys[FILE_DOC]);
     if (depth == 0) {
         r->recipe->title = title;
         r->recipe->doc = doc;
     }
-    add_entries(r, &keys[4], "params", name, &r->params, &r->param_count, &r->param_capacity);
-    add_entries(r, &keys[5], "functions", name, &r->functions, &r->function_count, &r->function_capacity);
+    add_entries(r, &keys[FILE_PARAMS], "params", name, &r->params, &r->param_count, &r->param_capacity);
+    add_entries(r, &keys[FILE_FUNCTIONS], "functions", name, &r->functions, &r->function_count, &r->function_capacity);
     for (int i = 0; i < SECTION_COUNT; i++) {
-        if (!keys[6 + i].value)
+        if (!keys[FILE_SECTIONS + i].value)
             continue;
-        r->sections[i] = merge(r, r->sections[i], keys[6 + i].value, 0);
-        r->section_spans[i] = keys[6 + i].span;
+        r->sections[i] = merge(r, r->sections[i], keys[FILE_SECTIONS + i].value, 0);
+        r->section_spans[i] = keys[FILE_SECTIONS + i].span;
     }
     r->files[index].open = false;
     return true;

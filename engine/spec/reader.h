@@ -4,6 +4,7 @@
 #ifndef ANL_SPEC_READER_H
 #define ANL_SPEC_READER_H
 
+#include "spec/keys.h"
 #include "spec/syntax.h"
 
 typedef struct loaded_file {
@@ -16,19 +17,6 @@ typedef struct entry {
     anl_pair pair;
     const char *file;
 } entry;
-
-enum {
-    SECTION_DATA,
-    SECTION_VIEWS,
-    SECTION_MODULES,
-    SECTION_STATE,
-    SECTION_GRAPH,
-    SECTION_LOSSES,
-    SECTION_TRAIN,
-    SECTION_INITIALIZE,
-    SECTION_METRICS,
-    SECTION_COUNT
-};
 
 typedef struct reader {
     anl_arena *arena;
@@ -46,12 +34,11 @@ typedef struct reader {
     int capacities[12];
 } reader;
 
-/* Keys that a mapping may have. */
+/* What a mapping has behind one of its keys. */
 typedef struct key {
-    const char *name;
-    bool required;
+    const anl_key *about;
     anl_syntax *value; /* NULL: not there */
-    anl_span span;
+    anl_span span;     /* of the key; no line: not there */
 } key;
 
 /* Names of one scope, for duplicates over its sections. */
@@ -68,12 +55,12 @@ typedef struct scope {
 void anl_reader_wrong_kind(reader *r, const anl_syntax *s, anl_span where, const char *expected, const char *remedy);
 /* False after a diagnostic: not a name. */
 bool anl_reader_check_name(reader *r, const char *what, const char *name, anl_span span);
-/* Fills keys from a mapping; unknown, empty and missing ones are reported. False: no mapping. */
-bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char *what, key *keys, int count);
+/* Fills keys, one for each that the mapping may have; unknown, empty and missing ones are reported. False: no mapping. */
+bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char *what, const anl_keys *about, key *keys);
 /* A plain text (doc, title, unit), or NULL. */
 const char *anl_reader_text(reader *r, const key *k);
-/* A word out of a few, or NULL. */
-const char *anl_reader_word(reader *r, const key *k, const char *const *words, int count);
+/* A word out of the few that the key allows, or NULL. */
+const char *anl_reader_word(reader *r, const key *k);
 /* true or false. */
 bool anl_reader_truth(reader *r, const key *k);
 

@@ -40,57 +40,55 @@ static void read_fields(reader *r, const key *k, anl_source *source)
         const anl_pair *pair = &k->value->pairs[i];
         if (!anl_reader_check_name(r, "a field", pair->key, pair->key_span))
             continue;
-        key keys[] = {{.name = "axes"}, {.name = "modality"}, {.name = "column"}, {.name = "mask"},
-                      {.name = "fit"},  {.name = "missing"},  {.name = "unit"},   {.name = "doc"}};
+        key keys[FIELD_KEYS];
         anl_text what = {0};
         anl_text_printf(&what, "field `%s`", pair->key);
         anl_field_declaration field = {.name = pair->key, .span = pair->key_span};
-        anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys));
+        anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_field_keys, keys);
         anl_text_free(&what);
-        field.axis_count = anl_reader_axes(r, &keys[0], &field.axes);
-        field.modality = anl_reader_text(r, &keys[1]);
-        read_column(r, &keys[2], &field);
-        field.mask = anl_reader_text(r, &keys[3]);
-        if (field.mask && !anl_reader_check_name(r, "a mask", field.mask, keys[3].value->span))
+        field.axis_count = anl_reader_axes(r, &keys[FIELD_AXES], &field.axes);
+        field.modality = anl_reader_text(r, &keys[FIELD_MODALITY]);
+        read_column(r, &keys[FIELD_COLUMN], &field);
+        field.mask = anl_reader_text(r, &keys[FIELD_MASK]);
+        if (field.mask && !anl_reader_check_name(r, "a mask", field.mask, keys[FIELD_MASK].value->span))
             field.mask = NULL;
-        field.fit = anl_reader_text(r, &keys[4]);
-        field.missing = anl_reader_value_key(r, &keys[5]);
-        field.unit = anl_reader_text(r, &keys[6]);
+        field.fit = anl_reader_text(r, &keys[FIELD_FIT]);
+        field.missing = anl_reader_value_key(r, &keys[FIELD_MISSING]);
+        field.unit = anl_reader_text(r, &keys[FIELD_UNIT]);
         ANL_PUSH(r->arena, source->fields, source->field_count, capacity, field);
     }
 }
 
 static void read_data(reader *r)
 {
-    key sources[] = {{.name = "train"}, {.name = "valid"}, {.name = "test"}};
+    key sources[DATA_KEYS];
     if (!r->sections[SECTION_DATA] ||
-        !anl_reader_keys(r, r->sections[SECTION_DATA], r->section_spans[SECTION_DATA], "`data`", sources, 3))
+        !anl_reader_keys(r, r->sections[SECTION_DATA], r->section_spans[SECTION_DATA], "`data`", &anl_data_keys, sources))
         return;
     int capacity = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < DATA_KEYS; i++) {
         if (!sources[i].value)
             continue;
-        key keys[] = {{.name = "shards", .required = true}, {.name = "fields"}, {.name = "labels"}, {.name = "doc"}};
+        key keys[SOURCE_KEYS];
         anl_text what = {0};
-        anl_text_printf(&what, "data source `%s`", sources[i].name);
-        anl_source source = {.name = sources[i].name, .span = sources[i].span};
-        anl_reader_keys(r, sources[i].value, sources[i].span, what.data, keys, ANL_COUNT(keys));
+        anl_source source = {.name = sources[i].about->name, .span = sources[i].span};
+        anl_text_printf(&what, "data source `%s`", source.name);
+        anl_reader_keys(r, sources[i].value, sources[i].span, what.data, &anl_source_keys, keys);
         anl_text_free(&what);
-        source.shards = anl_reader_path_key(r, &keys[0]);
-        read_fields(r, &keys[1], &source);
-        if (keys[2].value) {
-            key labels[] = {{.name = "fraction"}, {.name = "by"}, {.name = "drop"}};
-            const char *const units[] = {"patient", "sample"};
-            source.labels_span = keys[2].span;
-            anl_reader_keys(r, keys[2].value, keys[2].span, "`labels`", labels, 3);
-            source.label_fraction = anl_reader_value_key(r, &labels[0]);
+        source.shards = anl_reader_path_key(r, &keys[SOURCE_SHARDS]);
+        read_fields(r, &keys[SOURCE_FIELDS], &source);
+        if (keys[SOURCE_LABELS].value) {
+            key labels[LABELS_KEYS];
+            source.labels_span = keys[SOURCE_LABELS].span;
+            anl_reader_keys(r, keys[SOURCE_LABELS].value, source.labels_span, "`labels`", &anl_labels_keys, labels);
+            source.label_fraction = anl_reader_value_key(r, &labels[LABELS_FRACTION]);
             double fraction;
             if (source.label_fraction && anl_reader_evaluate(r, source.label_fraction, 0, &fraction) &&
                 (fraction < 0 || fraction > 1))
                 anl_diagnose(r->diagnostics, ANL_A_out_of_range, source.label_fraction->span,
                              "a fraction lies between 0 and 1; this is %g", fraction);
-            source.label_by = anl_reader_word(r, &labels[1], units, 2);
-            source.drop_unlabelled = anl_reader_truth(r, &labels[2]);
+            source.label_by = anl_reader_word(r, &labels[LABELS_BY]);
+            source.drop_unlabelled = anl_reader_truth(r, &labels[LABELS_DROP]);
         }
         ANL_PUSH(r->arena, r->recipe->sources, r->recipe->source_count, capacity, source);
     }
@@ -106,15 +104,15 @@ static void read_modules(reader *r)
             continue;
         anl_module module = {.name = pair->key, .span = pair->key_span};
         if (pair->value->kind == ANL_Y_MAPPING) {
-            key keys[] = {{.name = "copy", .required = true}, {.name = "update"}, {.name = "doc"}};
+            key keys[MODULE_KEYS];
             anl_text what = {0};
             anl_text_printf(&what, "module `%s`", pair->key);
-            anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys));
+            anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_module_keys, keys);
             anl_text_free(&what);
-            module.copy = anl_reader_text(r, &keys[0]);
-            if (keys[0].value)
-                module.copy_span = keys[0].value->span;
-            module.update = anl_reader_value_key(r, &keys[1]);
+            module.copy = anl_reader_text(r, &keys[MODULE_COPY]);
+            if (keys[MODULE_COPY].value)
+                module.copy_span = keys[MODULE_COPY].value->span;
+            module.update = anl_reader_value_key(r, &keys[MODULE_UPDATE]);
             if (!module.copy)
                 module.value = anl_reader_make(r, ANL_E_ERROR, pair->key_span);
         } else {
@@ -156,13 +154,13 @@ static void read_losses(reader *r)
             continue;
         anl_loss loss = {.name = pair->key, .span = pair->key_span};
         if (pair->value->kind == ANL_Y_MAPPING) {
-            key keys[] = {{.name = "value", .required = true}, {.name = "weight"}, {.name = "doc"}};
+            key keys[LOSS_KEYS];
             anl_text what = {0};
             anl_text_printf(&what, "loss `%s`", pair->key);
-            anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys));
+            anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_loss_keys, keys);
             anl_text_free(&what);
-            loss.value = anl_reader_node_key(r, &keys[0]);
-            loss.weight = anl_reader_value_key(r, &keys[1]);
+            loss.value = anl_reader_node_key(r, &keys[LOSS_VALUE]);
+            loss.weight = anl_reader_value_key(r, &keys[LOSS_WEIGHT]);
         } else {
             loss.value = anl_reader_node(r, pair->value, pair->key_span);
         }
@@ -179,56 +177,51 @@ static void read_train(reader *r)
     if (!s)
         return;
     recipe->train_span = r->section_spans[SECTION_TRAIN];
-    key keys[] = {{.name = "length", .required = true},
-                  {.name = "seed"},
-                  {.name = "optimizer", .required = true},
-                  {.name = "checkpoint"},
-                  {.name = "evaluate"},
-                  {.name = "clip"}};
-    if (!anl_reader_keys(r, s, recipe->train_span, "`train`", keys, ANL_COUNT(keys)))
+    key keys[TRAIN_KEYS];
+    if (!anl_reader_keys(r, s, recipe->train_span, "`train`", &anl_train_keys, keys))
         return;
-    recipe->train_length = anl_reader_duration_key(r, &keys[0]);
-    recipe->seed = anl_reader_value_key(r, &keys[1]);
-    recipe->gradient_clip = anl_reader_value_key(r, &keys[5]);
-    if (keys[3].value) {
-        key checkpoint[] = {{.name = "every", .required = true}, {.name = "keep"}};
-        anl_reader_keys(r, keys[3].value, keys[3].span, "`checkpoint`", checkpoint, 2);
-        recipe->checkpoint_every = anl_reader_duration_key(r, &checkpoint[0]);
-        recipe->checkpoint_keep = anl_reader_value_key(r, &checkpoint[1]);
+    recipe->train_length = anl_reader_duration_key(r, &keys[TRAIN_LENGTH]);
+    recipe->seed = anl_reader_value_key(r, &keys[TRAIN_SEED]);
+    recipe->gradient_clip = anl_reader_value_key(r, &keys[TRAIN_CLIP]);
+    const key *checkpoints = &keys[TRAIN_CHECKPOINT], *evaluate = &keys[TRAIN_EVALUATE], *optimizer = &keys[TRAIN_OPTIMIZER];
+    if (checkpoints->value) {
+        key checkpoint[CHECKPOINT_KEYS];
+        anl_reader_keys(r, checkpoints->value, checkpoints->span, "`checkpoint`", &anl_checkpoint_keys, checkpoint);
+        recipe->checkpoint_every = anl_reader_duration_key(r, &checkpoint[CHECKPOINT_EVERY]);
+        recipe->checkpoint_keep = anl_reader_value_key(r, &checkpoint[CHECKPOINT_KEEP]);
         double keep;
         if (recipe->checkpoint_keep && anl_reader_evaluate(r, recipe->checkpoint_keep, 0, &keep) &&
             (keep < 1 || keep != floor(keep)))
             anl_diagnose(r->diagnostics, ANL_A_out_of_range, recipe->checkpoint_keep->span,
                          "the number of checkpoints to keep is a whole number from 1");
     }
-    if (keys[4].value) {
-        key evaluation[] = {{.name = "every", .required = true}};
-        anl_reader_keys(r, keys[4].value, keys[4].span, "`evaluate`", evaluation, 1);
-        recipe->evaluate_every = anl_reader_duration_key(r, &evaluation[0]);
+    if (evaluate->value) {
+        key evaluation[EVALUATE_KEYS];
+        anl_reader_keys(r, evaluate->value, evaluate->span, "`evaluate`", &anl_evaluate_keys, evaluation);
+        recipe->evaluate_every = anl_reader_duration_key(r, &evaluation[EVALUATE_EVERY]);
     }
-    if (!keys[2].value)
+    if (!optimizer->value)
         return;
-    if (keys[2].value->kind != ANL_Y_LIST) {
-        anl_reader_wrong_kind(r, keys[2].value, keys[2].span, "a list of rules",
+    if (optimizer->value->kind != ANL_Y_LIST) {
+        anl_reader_wrong_kind(r, optimizer->value, optimizer->span, "a list of rules",
                               "write `- {weights: \"*\", rule: \"sgd(lr=0.1)\"}`");
         return;
     }
     int capacity = 0;
-    for (int i = 0; i < keys[2].value->count; i++) {
-        anl_syntax *item = keys[2].value->items[i];
-        key rule_keys[] = {
-            {.name = "weights", .required = true}, {.name = "rule", .required = true}, {.name = "from"}, {.name = "until"}};
+    for (int i = 0; i < optimizer->value->count; i++) {
+        anl_syntax *item = optimizer->value->items[i];
+        key rule_keys[RULE_KEYS];
         anl_optimizer_rule rule = {.span = item->span};
         if (item->span.line && item->kind == ANL_Y_MAPPING && item->count)
             rule.span = item->block ? item->pairs[0].key_span : item->span;
-        if (!anl_reader_keys(r, item, rule.span, "an optimizer rule", rule_keys, 4))
+        if (!anl_reader_keys(r, item, rule.span, "an optimizer rule", &anl_rule_keys, rule_keys))
             continue;
-        rule.weights = anl_reader_text(r, &rule_keys[0]);
-        if (rule_keys[0].value)
-            rule.weights_span = rule_keys[0].value->span;
-        rule.rule = anl_reader_value_key(r, &rule_keys[1]);
-        rule.from = anl_reader_duration_key(r, &rule_keys[2]);
-        rule.until = anl_reader_duration_key(r, &rule_keys[3]);
+        rule.weights = anl_reader_text(r, &rule_keys[RULE_WEIGHTS]);
+        if (rule_keys[RULE_WEIGHTS].value)
+            rule.weights_span = rule_keys[RULE_WEIGHTS].value->span;
+        rule.rule = anl_reader_value_key(r, &rule_keys[RULE_RULE]);
+        rule.from = anl_reader_duration_key(r, &rule_keys[RULE_FROM]);
+        rule.until = anl_reader_duration_key(r, &rule_keys[RULE_UNTIL]);
         if (rule.weights && rule.rule)
             ANL_PUSH(r->arena, recipe->rules, recipe->rule_count, capacity, rule);
     }
@@ -240,15 +233,15 @@ static void read_initialize(reader *r)
     int capacity = 0;
     for (int i = 0; section_pairs(r, SECTION_INITIALIZE) && i < s->count; i++) {
         const anl_pair *pair = &s->pairs[i];
-        key keys[] = {{.name = "checkpoint", .required = true}, {.name = "from"}, {.name = "optional"}};
+        key keys[INITIALIZE_KEYS];
         anl_text what = {0};
         anl_text_printf(&what, "initialization of `%s`", pair->key);
         anl_initialization item = {.module = pair->key, .span = pair->key_span};
-        anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys));
+        anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_initialize_keys, keys);
         anl_text_free(&what);
-        item.checkpoint = anl_reader_path_key(r, &keys[0]);
-        item.from = anl_reader_text(r, &keys[1]);
-        item.optional = anl_reader_truth(r, &keys[2]);
+        item.checkpoint = anl_reader_path_key(r, &keys[INITIALIZE_CHECKPOINT]);
+        item.from = anl_reader_text(r, &keys[INITIALIZE_FROM]);
+        item.optional = anl_reader_truth(r, &keys[INITIALIZE_OPTIONAL]);
         if (item.checkpoint)
             ANL_PUSH(r->arena, r->recipe->initializations, r->recipe->initialization_count, capacity, item);
     }
@@ -256,32 +249,27 @@ static void read_initialize(reader *r)
 
 static void read_metrics(reader *r)
 {
-    static const char *const measures[] = {"roc_auc", "accuracy", "mean"};
     anl_syntax *s = r->sections[SECTION_METRICS];
     int capacity = 0;
     for (int i = 0; section_pairs(r, SECTION_METRICS) && i < s->count; i++) {
         const anl_pair *pair = &s->pairs[i];
         if (!anl_reader_check_name(r, "a metric", pair->key, pair->key_span))
             continue;
-        key keys[] = {{.name = "measure", .required = true},
-                      {.name = "score", .required = true},
-                      {.name = "label"},
-                      {.name = "where"},
-                      {.name = "doc"}};
+        key keys[METRIC_KEYS];
         anl_text what = {0};
         anl_text_printf(&what, "metric `%s`", pair->key);
         anl_metric metric = {.name = pair->key, .span = pair->key_span};
-        if (!anl_reader_keys(r, pair->value, pair->key_span, what.data, keys, ANL_COUNT(keys))) {
+        if (!anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_metric_keys, keys)) {
             anl_text_free(&what);
             continue;
         }
-        metric.measure = anl_reader_word(r, &keys[0], measures, ANL_COUNT(measures));
-        if (keys[0].value)
-            metric.measure_span = keys[0].value->span;
-        metric.score = anl_reader_node_key(r, &keys[1]);
-        metric.label = anl_reader_node_key(r, &keys[2]);
-        metric.where = anl_reader_node_key(r, &keys[3]);
-        if (metric.measure && strcmp(metric.measure, "mean") && !keys[2].value)
+        metric.measure = anl_reader_word(r, &keys[METRIC_MEASURE]);
+        if (keys[METRIC_MEASURE].value)
+            metric.measure_span = keys[METRIC_MEASURE].value->span;
+        metric.score = anl_reader_node_key(r, &keys[METRIC_SCORE]);
+        metric.label = anl_reader_node_key(r, &keys[METRIC_LABEL]);
+        metric.where = anl_reader_node_key(r, &keys[METRIC_WHERE]);
+        if (metric.measure && strcmp(metric.measure, "mean") && !keys[METRIC_LABEL].value)
             anl_diagnose(r->diagnostics, ANL_A_missing_key, pair->key_span, "%s needs `label:` for `%s`", what.data,
                          metric.measure);
         anl_text_free(&what);
@@ -322,7 +310,8 @@ void anl_reader_sections(reader *r)
         anl_reader_named(r, r->sections[SECTION_VIEWS], r->section_spans[SECTION_VIEWS], "a view", &r->recipe->views,
                          &r->recipe->view_count);
     read_modules(r);
-    key state = {.name = "state", .value = r->sections[SECTION_STATE], .span = r->section_spans[SECTION_STATE]};
+    key state = {.about = &anl_file_keys.list[FILE_SECTIONS + SECTION_STATE],
+                 .value = r->sections[SECTION_STATE], .span = r->section_spans[SECTION_STATE]};
     int capacity = 0;
     anl_reader_declarations(r, &state, false, &r->recipe->states, &r->recipe->state_count, &capacity);
     if (r->sections[SECTION_GRAPH])

@@ -86,24 +86,24 @@ static anl_expression *read_as(reader *r, const anl_pair *pair)
 
 static anl_expression *read_repeat(reader *r, const anl_pair *pair)
 {
-    key keys[] = {{.name = "times", .required = true}, {.name = "as"}, {.name = "from"}, {.name = "steps", .required = true}};
+    key keys[REPEAT_KEYS];
     anl_expression *e = anl_reader_make(r, ANL_E_REPEAT, pair->key_span);
     e->name = "";
-    if (!anl_reader_keys(r, pair->value, pair->key_span, "`repeat`", keys, ANL_COUNT(keys)))
+    if (!anl_reader_keys(r, pair->value, pair->key_span, "`repeat`", &anl_repeat_keys, keys))
         return anl_reader_make(r, ANL_E_ERROR, pair->key_span);
-    const char *counter = anl_reader_text(r, &keys[1]);
-    if (counter && anl_reader_check_name(r, "a counter", counter, keys[1].value->span))
+    const char *counter = anl_reader_text(r, &keys[REPEAT_AS]);
+    if (counter && anl_reader_check_name(r, "a counter", counter, keys[REPEAT_AS].value->span))
         e->name = counter;
     int capacity = 0;
     add_item(r, e,
-             keys[0].value ? anl_reader_value(r, keys[0].value, keys[0].span, false)
+             keys[REPEAT_TIMES].value ? anl_reader_value(r, keys[REPEAT_TIMES].value, keys[REPEAT_TIMES].span, false)
                            : anl_reader_make(r, ANL_E_ERROR, pair->key_span),
              &capacity);
     add_item(r, e,
-             keys[3].value ? read_pipeline(r, keys[3].value, keys[3].span, true)
+             keys[REPEAT_STEPS].value ? read_pipeline(r, keys[REPEAT_STEPS].value, keys[REPEAT_STEPS].span, true)
                            : anl_reader_make(r, ANL_E_ERROR, pair->key_span),
              &capacity);
-    anl_expression *from = keys[2].value ? anl_reader_value(r, keys[2].value, keys[2].span, false) : NULL;
+    anl_expression *from = keys[REPEAT_FROM].value ? anl_reader_value(r, keys[REPEAT_FROM].value, keys[REPEAT_FROM].span, false) : NULL;
     ANL_PUSH(r->arena, e->items, e->item_count, capacity, from);
     return e;
 }
@@ -249,7 +249,7 @@ anl_expression *anl_reader_duration_key(reader *r, const key *k)
         value = param->value;
     if (value->kind == ANL_E_NUMBER || value->kind == ANL_E_BOOL || value->kind == ANL_E_TEXT || value->kind == ANL_E_LIST) {
         anl_diagnostic *d =
-            anl_diagnose(r->diagnostics, ANL_A_bad_unit, value->span, "`%s:` is a duration and needs a unit", k->name);
+            anl_diagnose(r->diagnostics, ANL_A_bad_unit, value->span, "`%s:` is a duration and needs a unit", k->about->name);
         if (value != e)
             anl_diagnostic_label(r->diagnostics, d, e->span, "used here");
         if (value->kind == ANL_E_NUMBER)

@@ -10,6 +10,7 @@
 
 #include <anlage/diagnostic_codes.h>
 
+#include "spec/keys.h"
 #include "spec/recipe.h"
 
 static char folder[] = "/tmp/anlage-spec-XXXXXX";
@@ -1004,6 +1005,39 @@ START_TEST(test_mutations)
 }
 END_TEST
 
+/* Every key of the table is found by its path, and has a name and a documentation of its own. */
+static int check_keys(const anl_key *key, const char **path, int depth)
+{
+    int count = 1;
+    ck_assert_msg(key->name && key->doc && strlen(key->doc) > 10, "a key below %s says nothing", depth ? path[depth - 1] : "/");
+    ck_assert_ptr_eq(anl_key_find(path, depth), key);
+    ck_assert((key->type == ANL_K_WORD || key->type == ANL_K_TRUTH) <= (key->words != NULL));
+    ck_assert(key->type != ANL_K_NONE || key->keys || key->entry);
+    for (int i = 0; key->keys && i < key->keys->count; i++) {
+        path[depth] = key->keys->list[i].name;
+        for (int k = 0; k < i; k++)
+            ck_assert_str_ne(key->keys->list[k].name, path[depth]);
+        count += check_keys(&key->keys->list[i], path, depth + 1);
+    }
+    path[depth] = "a name of its own";
+    if (key->entry && depth < 8)
+        count += check_keys(key->entry, path, depth + 1);
+    return count;
+}
+
+START_TEST(test_keys)
+{
+    const char *path[16];
+    ck_assert_int_gt(check_keys(&anl_spec_key, path, 0), 80);
+    path[0] = "graph", path[1] = "features", path[2] = "-";
+    ck_assert_int_gt(check_keys(&anl_step_key, path, 3), 6);
+    ck_assert_str_eq(anl_key_find((const char *[]){"views", "v", "-", "repeat", "steps", "-", "repeat", "times"}, 8)->name, "times");
+    ck_assert_str_eq(anl_key_find((const char *[]){"train", "optimizer", "-", "until"}, 4)->name, "until");
+    ck_assert_ptr_null(anl_key_find((const char *[]){"train", "optimiser"}, 2));
+    ck_assert_ptr_null(anl_key_find((const char *[]){"train", "length", "-", "a"}, 4));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("spec");
@@ -1019,6 +1053,7 @@ int main(void)
     tcase_add_test(recipe, test_spans_of_values);
     tcase_add_test(recipe, test_pipelines);
     tcase_add_test(recipe, test_sections);
+    tcase_add_test(recipe, test_keys);
     tcase_add_test(recipe, test_function);
     tcase_add_test(recipe, test_import_diamond);
     tcase_add_test(recipe, test_import_library);
