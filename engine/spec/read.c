@@ -100,8 +100,9 @@ static const char *identity_of(reader *r, const char *path)
     return document ? document->path : real;
 }
 
-/* Adds the file's sections to the reader, its imports' before them. False: it could not be read as YAML. */
-static bool load(reader *r, const char *path, int depth);
+/* Adds the file's sections to the reader, its imports' before them. importer: the place that names the file, where it is an import; an
+ * unreadable file is reported there. False: it could not be read as YAML, and a diagnostic says why. */
+static bool load(reader *r, const char *path, const anl_span *importer, int depth);
 
 /* Where an import is looked for: beside the importing file, then in the library's folder, then in its lib/. */
 enum { IMPORT_PLACES = 3 };
@@ -171,9 +172,7 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
         anl_diagnose(r->diagnostics, ANL_A_too_deep, s->span, "imports are nested more than %d files deep", IMPORT_DEPTH);
         return;
     }
-    int errors = anl_diagnostics_errors(r->diagnostics);
-    if (!load(r, path, depth + 1) && anl_diagnostics_errors(r->diagnostics) == errors)
-        anl_diagnose(r->diagnostics, ANL_A_import_missing, s->span, "cannot read `%s`: %s", s->text, strerror(errno));
+    load(r, path, &s->span, depth + 1);
 }
 
 static void add_entries(reader *r, const key *k, const char *what, const char *file, entry **list, int *count, int *capacity)
@@ -208,7 +207,7 @@ static void check_version(reader *r, const key *k, anl_span top)
     anl_diagnose(r->diagnostics, ANL_A_language_version, k->value->span, "this program reads version 1 of the language");
 }
 
-static bool load(reader *r, const char *path, int depth)
+static bool load(reader *r, const char *path, const anl_span *importer, int depth)
 {
     const char *name = shorten(r->arena, path), *identity = identity_of(r, path);
     char *text = NULL;
@@ -224,11 +223,12 @@ static bool load(reader *r, const char *path, int depth)
     else
         status = anl_file_read(r->arena, path, ANL_SYNTAX_BYTES, &text, &length);
     if (status != ANL_OK) {
+        anl_span place = importer ? *importer : top;
         if (status == ANL_ERROR_LIMIT)
-            anl_diagnose(r->diagnostics, ANL_A_file_unreadable, top, "`%s` has more than %d MiB; this is no spec file", name,
+            anl_diagnose(r->diagnostics, ANL_A_file_unreadable, place, "`%s` has more than %d MiB; this is no spec file", name,
                          ANL_SYNTAX_BYTES >> 20);
         else
-            anl_diagnose(r->diagnostics, ANL_A_file_unreadable, top, "cannot read `%s`: %s", name,
+            anl_diagnose(r->diagnostics, ANL_A_file_unreadable, place, "cannot read `%s`: %s", name,
                          errno ? strerror(errno) : "it is no readable file");
         return false;
     }
@@ -308,7 +308,7 @@ anl_status anl_recipe_read_documents(const char *path, const anl_document *docum
     r.recipe = ANL_NEW(arena, anl_recipe);
     r.recipe->arena = arena;
     r.recipe->file = anl_arena_text(arena, path);
-    if (!load(&r, path, 0)) {
+    if (!load(&r, path, NULL, 0)) {
         bool unreadable = r.file_count == 0;
         anl_arena_free(&arena);
         return unreadable ? ANL_ERROR_FILE : ANL_ERROR_SPEC;
