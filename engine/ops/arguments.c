@@ -326,9 +326,11 @@ bool anl_check_shared(anl_context *context, const anl_value *a, const anl_node *
         if (!there || there == axis.size || anl_list_has(except, except_count, axis.id))
             continue;
         const char *name = anl_graph_axis_name(context->graph, axis.id);
-        anl_span here = anl_value_span(context, a), other = anl_value_span(context, b);
-        anl_diagnostic *d = anl_problem(context, ANL_A_axis_mismatch, here, "axis `%s` is %d here but %d there", name, axis.size, there);
-        anl_diagnostic_label(context->diagnostics, d, other, "axis `%s` is %d: %s", name, there, anl_visible_axes(context, nb));
+        anl_span of_a = anl_value_span(context, a), of_b = anl_value_span(context, b);
+        anl_diagnostic *d = anl_problem(context, ANL_A_axis_mismatch, context->span.line ? context->span : of_a,
+                                        "axis `%s` is %d in one value and %d in the other", name, axis.size, there);
+        anl_diagnostic_label(context->diagnostics, d, of_a, "`%s` is %d from here: %s", name, axis.size, anl_visible_axes(context, na));
+        anl_diagnostic_label(context->diagnostics, d, of_b, "`%s` is %d from here: %s", name, there, anl_visible_axes(context, nb));
         return false;
     }
     return true;
