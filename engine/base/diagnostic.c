@@ -125,6 +125,11 @@ static anl_span keep_span(anl_diagnostics *list, anl_span span)
     return span;
 }
 
+bool anl_span_same(anl_span a, anl_span b)
+{
+    return a.line == b.line && a.column == b.column && (a.file == b.file || (a.file && b.file && !strcmp(a.file, b.file)));
+}
+
 static bool same_span(anl_span a, anl_span b) /* both kept: names are unique pointers */
 {
     return a.file == b.file && a.line == b.line && a.column == b.column;

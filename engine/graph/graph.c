@@ -81,6 +81,7 @@ anl_node *anl_graph_node(anl_graph *graph, anl_op op, anl_dtype dtype, int input
         memcpy(node->inputs, inputs, sizeof *inputs * (size_t)input_count);
     }
     node->span = graph->span;
+    node->site = graph->site;
     node->path = graph->path ? graph->path : "";
     ANL_PUSH(graph->arena, graph->nodes, graph->node_count, graph->node_capacity, node);
     return node;

@@ -98,6 +98,7 @@ struct anl_node {
     anl_node **inputs;
     anl_attrs attrs;
     anl_span span;    /* the expression or step it comes from */
+    anl_span site;    /* the call in the spec itself by which a function of a library came to make it; line 0: span is the spec's own */
     const char *path; /* spec path for people: "encoder.layer1.0.bn1"; may be "" */
 };
 
@@ -139,8 +140,14 @@ typedef struct anl_graph {
     int state_count, state_capacity;
     anl_output *outputs;
     int output_count, output_capacity;
-    const char *path; /* given to new nodes */
-    anl_span span;    /* given to new nodes */
+    const char *path;     /* given to new nodes */
+    anl_span span, site;  /* given to new nodes */
+    struct anl_written {  /* where the size of a node's axis was written, as far as that is known; for messages */
+        const anl_node *node;
+        int32_t axis;
+        anl_span span;
+    } *written;
+    int written_count, written_capacity;
     struct anl_interned {
         uint64_t hash;
         anl_node *node;
@@ -174,6 +181,13 @@ int32_t anl_node_size(const anl_node *node, int32_t axis);   /* size, or 0 */
 int64_t anl_node_count(const anl_node *node);                /* elements */
 bool anl_node_same_axes(const anl_node *a, const anl_node *b); /* as sets, sizes equal */
 const char *anl_axes_text(const anl_graph *graph, anl_arena *arena, const anl_axis *axes, int rank); /* "[view 2, batch 64, channel 32]" */
+
+/* ---- where sizes come from, for messages ---- */
+void anl_graph_size_written(anl_graph *graph, const anl_node *node, int32_t axis, anl_span span);
+/* The place that made the axis as long as it is: a declaration, or an operation that changes sizes. */
+anl_span anl_graph_axis_origin(const anl_graph *graph, const anl_node *node, int32_t axis);
+/* Adds "`channel` is 512 from here", unless the diagnostic itself stands there. */
+void anl_graph_label_axis(anl_diagnostics *list, anl_diagnostic *d, const anl_graph *graph, const anl_node *node, int32_t axis);
 
 /* ---- printing and verification (defined in ops/, which knows each operation) ---- */
 void anl_graph_print(const anl_graph *graph, FILE *out); /* one line a node: %12 = multiply(%3, %7) f32 [batch 64, channel 32]  path */

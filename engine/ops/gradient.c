@@ -67,6 +67,7 @@ static anl_status pass_on(reverse *r, anl_node *node)
     if (!info->gradient || (info->gradient_missing && r->wanted[node->inputs[0]->id]))
         return missing_rule(r, node);
     r->graph->span = node->span;
+    r->graph->site = node->site;
     r->graph->path = node->path;
     if (info->gradient(r->graph, node, r->gradient[node->id], shares))
         return missing_rule(r, node);
@@ -95,7 +96,7 @@ anl_status anl_gradient(anl_graph *graph, anl_node *loss, anl_node *const *wrt, 
     anl_status status = r.wanted && r.gradient && r.consumer ? ANL_OK : ANL_ERROR_MEMORY;
     if (!status) {
         const char *path = graph->path;
-        anl_span span = graph->span;
+        anl_span span = graph->span, site = graph->site;
         mark_wanted(&r, wrt, count);
         r.gradient[loss->id] = anl_g_const(graph, ANL_F32, 1);
         for (int i = loss->id; i >= 0; i--)
@@ -106,6 +107,7 @@ anl_status anl_gradient(anl_graph *graph, anl_node *loss, anl_node *const *wrt, 
                 gradients[i] = anl_g_as(graph, r.gradient[wrt[i]->id], wrt[i]);
         graph->path = path;
         graph->span = span;
+        graph->site = site;
     }
     free(r.wanted);
     free(r.gradient);

@@ -575,7 +575,11 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
             entry_value(t, scope_find(f->scope, fn->params[i].name), span);
 
     add_update_calls(t, f, span);
+    const anl_span site = t->graph->site;
+    if (!p->frame->function)
+        t->graph->site = span;
     anl_value result = returned_value(t, f);
+    t->graph->site = site;
     result = map_nodes(t, result, leave_node, &b);
     if (c->source) { /* gradients stop at a copy */
         context_at(t, p, span);

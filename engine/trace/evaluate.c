@@ -331,6 +331,9 @@ static anl_value field_value(tracer *t, entry *n)
     node->rank = rank;
     memcpy(node->axes, axes, sizeof *axes * (size_t)rank);
     node->attrs.name = n->mask ? anl_arena_printf(t->arena, "%s:mask", f->name) : f->name;
+    anl_graph_size_written(t->graph, node, axes[0].id, size.span);
+    for (int i = 0; i < f->axis_count; i++)
+        anl_graph_size_written(t->graph, node, axes[i + 1].id, f->axes[i].span);
     return value_node_of(n->mask ? anl_g_cast(t->graph, ANL_BOOL, node) : node, n->span);
 }
 

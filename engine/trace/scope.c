@@ -11,8 +11,7 @@ bool reported(const tracer *t, anl_code code, anl_span span)
 {
     for (int i = 0; i < anl_diagnostics_count(t->diagnostics); i++) {
         const anl_diagnostic *d = anl_diagnostics_get(t->diagnostics, i);
-        if (d->code == code && d->span.line == span.line && d->span.column == span.column && d->span.file && span.file &&
-            !strcmp(d->span.file, span.file))
+        if (d->code == code && anl_span_same(d->span, span))
             return true;
     }
     return false;

@@ -186,7 +186,11 @@ anl_value state_value(tracer *t, entry *n)
         return no_value;
     context_at(t, n->where, n->span);
     t->graph->path = r->path;
-    return value_node_of(anl_graph_state_value(t->graph, r->state), n->span);
+    const bool first = !r->state->value;
+    anl_node *node = anl_graph_state_value(t->graph, r->state);
+    for (int i = 0; first && i < n->declaration->axis_count && n->declaration->axis_count == r->state->rank; i++)
+        anl_graph_size_written(t->graph, node, r->state->axes[i].id, n->declaration->axes[i].span);
+    return value_node_of(node, n->span);
 }
 
 /* ---- values that must have a state's axes ---- */

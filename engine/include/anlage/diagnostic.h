@@ -16,6 +16,8 @@ typedef struct anl_span {
     int length; /* bytes on that line; at least 1 where line > 0 */
 } anl_span;
 
+bool anl_span_same(anl_span a, anl_span b); /* whether both begin at one place */
+
 typedef enum anl_severity { ANL_NOTE, ANL_WARNING, ANL_ERROR } anl_severity;
 
 /* Every code once: X(number, severity, short name). Families: 01 text, 02 names, 03 types and units, 04 axes, 05 graph,
