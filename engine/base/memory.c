@@ -4,6 +4,7 @@
 #include "base/base.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 #define LARGEST_BLOCK ((size_t)4 << 20)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define ALIGNMENT ((size_t)16)
+#define SPARE_BYTES ((size_t)64 << 20)
 
 typedef struct block {
     struct block *next;
@@ -61,16 +63,57 @@ size_t anl_arena_bytes(const anl_arena *arena)
     return bytes;
 }
 
+/* Large blocks of arenas that are gone, zeroed again: graph follows graph, and to clear what was used of a block that is at hand
+ * costs a fraction of having the kernel clear fresh pages. */
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static block *spare;
+static size_t spare_bytes;
+
+static bool keep_spare(block *b)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return false; /* so that what is used after its time is noticed */
+#endif
+    if (b->size > 2 * LARGEST_BLOCK)
+        return false;
+    memset(b->bytes, 0, b->used);
+    b->used = 0;
+    pthread_mutex_lock(&spare_lock);
+    bool kept = spare_bytes + b->size <= SPARE_BYTES;
+    if (kept) {
+        spare_bytes += b->size;
+        b->next = spare;
+        spare = b;
+    }
+    pthread_mutex_unlock(&spare_lock);
+    return kept;
+}
+
+static block *take_spare(size_t size)
+{
+    pthread_mutex_lock(&spare_lock);
+    block **at = &spare, *found = NULL;
+    while (*at && (*at)->size < size)
+        at = &(*at)->next;
+    if (*at) {
+        found = *at;
+        *at = found->next;
+        spare_bytes -= found->size;
+    }
+    pthread_mutex_unlock(&spare_lock);
+    return found;
+}
+
 void anl_arena_free(anl_arena **arena)
 {
     if (!arena || !*arena)
         return;
     for (block *b = (*arena)->blocks, *next; b; b = next) {
         next = b->next;
-        if (b->mapped)
-            munmap(b, sizeof *b + b->size);
-        else
+        if (!b->mapped)
             free(b);
+        else if (!keep_spare(b))
+            munmap(b, sizeof *b + b->size);
     }
     free(*arena);
     *arena = NULL;
@@ -81,6 +124,9 @@ static block *add_block(size_t size)
     /* What is large comes from the kernel in huge pages, where it has them: a graph of thousands of nodes would cost a page fault
      * every ten nodes. Its start is aligned for that; what lies before and behind is given back. */
     if (size >= HUGE_PAGE && size < SIZE_MAX / 2) {
+        block *kept = take_spare(size);
+        if (kept)
+            return kept;
         size_t whole = (sizeof(block) + size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
         unsigned char *mapped = mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         need(mapped == MAP_FAILED ? NULL : mapped, size);

@@ -27,9 +27,12 @@ const anl_builtin *anl_builtin_at(int index)
 
 const anl_builtin *anl_builtin_find(const char *name)
 {
-    for (int i = 0; anl_builtin_at(i); i++)
-        if (strcmp(anl_builtin_at(i)->name, name) == 0)
-            return anl_builtin_at(i);
+    for (size_t f = 0; f < ANL_COUNT(families); f++)
+        for (int i = 0; i < families[f]->count; i++) {
+            const anl_builtin *b = &families[f]->items[i];
+            if (b->name[0] == name[0] && !strcmp(b->name, name)) /* asked at every call of a recipe */
+                return b;
+        }
     return NULL;
 }
 

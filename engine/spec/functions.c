@@ -148,5 +148,6 @@ void anl_reader_functions(reader *r)
             continue;
         anl_function *f = read_function(r, &r->functions[i]);
         ANL_PUSH(r->arena, r->recipe->functions, r->recipe->function_count, r->capacities[1], f);
+        anl_lookup_add(r->arena, &r->recipe->function_names, f->name, f);
     }
 }

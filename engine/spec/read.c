@@ -336,8 +336,5 @@ void anl_recipe_free(anl_recipe **recipe)
 
 const anl_function *anl_recipe_function(const anl_recipe *recipe, const char *name)
 {
-    for (int i = 0; i < recipe->function_count; i++)
-        if (!strcmp(recipe->functions[i]->name, name))
-            return recipe->functions[i];
-    return NULL;
+    return anl_lookup_find(&recipe->function_names, name);
 }

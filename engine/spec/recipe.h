@@ -213,6 +213,7 @@ typedef struct anl_recipe {
     int param_count;
     anl_function **functions; /* all, with imported ones; a later import or the file itself may not redefine a name (A0209) */
     int function_count;
+    anl_lookup function_names; /* name -> function */
     anl_source *sources;
     int source_count;
     anl_named *views;

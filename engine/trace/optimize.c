@@ -325,21 +325,26 @@ void register_arenas(tracer *t)
     }
 }
 
-/* The first values of optimizer state: a number each. */
+/* The first value of optimizer state: a number. */
+static double first_number(tracer *t, const anl_declaration *d)
+{
+    if (!d->init)
+        return 0;
+    anl_value v = evaluate(t, t->top->place, d->init, WANT_VALUE);
+    if (v.kind == ANL_V_INT)
+        return (double)v.integer;
+    if (v.kind == ANL_V_NUMBER)
+        return v.number;
+    if (v.kind != ANL_V_NONE)
+        anl_diagnose(t->diagnostics, ANL_A_not_static, d->init->span, "optimizer state begins as a number");
+    return 0;
+}
+
 static void initialize_rule(tracer *t, plan_group *g, const callable *c)
 {
     for (int i = 0; i < c->function->declaration_count; i++) {
         const anl_declaration *d = &c->function->declarations[i];
-        double first = 0;
-        if (d->init) {
-            anl_value v = evaluate(t, t->top->place, d->init, WANT_VALUE);
-            if (v.kind == ANL_V_INT)
-                first = (double)v.integer;
-            else if (v.kind == ANL_V_NUMBER)
-                first = v.number;
-            else if (v.kind != ANL_V_NONE)
-                anl_diagnose(t->diagnostics, ANL_A_not_static, d->init->span, "optimizer state begins as a number");
-        }
+        double first = first_number(t, d);
         const char *name = optimizer_state_name(t, g, c->function, d->name);
         for (int k = 0; k < (g->separate ? g->count : 1); k++) {
             anl_state *s = g->separate ? optimizer_own(t, &t->plan[g->states[k]], name) : optimizer_arena(t, g, name);
@@ -412,10 +417,33 @@ static anl_node *join_chunks(tracer *t, anl_node **pieces, int count)
     return pieces[0];
 }
 
+/* Made once: it has an entry for every chunk, and every sum of every phase reads it. */
+static const arena_map *map_of(tracer *t, plan_group *g)
+{
+    if (g->map)
+        return g->map;
+    arena_map *m = ANL_NEW(t->plan_arena, arena_map);
+    *m = (arena_map){ANL_NEW_ARRAY(t->plan_arena, int32_t, g->chunks), ANL_NEW_ARRAY(t->plan_arena, int32_t, g->chunks),
+                     ANL_NEW_ARRAY(t->plan_arena, int32_t, g->count + 1), ANL_NEW_ARRAY(t->plan_arena, float, g->count), true};
+    int32_t chunk = 0;
+    for (int i = 0; i < g->count; i++) {
+        const plan_state *s = &t->plan[g->states[i]];
+        m->starts[i] = chunk;
+        m->counts[i] = (float)s->count;
+        for (int64_t at = 0; at < s->count; at += LANE, chunk++) {
+            m->valid[chunk] = s->count - at < LANE ? (int32_t)(s->count - at) : LANE;
+            m->segment[chunk] = i;
+            m->full &= m->valid[chunk] == LANE;
+        }
+    }
+    m->starts[g->count] = chunk;
+    return g->map = m;
+}
+
 /* Sum (mean) over each weight of the group whose rule is traced, given back to all its chunks. */
 anl_node *sum_in_arena(tracer *t, anl_node *value, bool mean)
 {
-    const plan_group *g = t->group;
+    plan_group *g = t->group;
     anl_graph *graph = t->graph;
     anl_axis axes[2];
     arena_axes(t, g, axes);
@@ -423,40 +451,25 @@ anl_node *sum_in_arena(tracer *t, anl_node *value, bool mean)
     value = fit_axes(t, value, axes, 2, "the value that is summed", span);
     if (!value)
         return NULL;
-    int32_t *valid = ANL_NEW_ARRAY(t->arena, int32_t, g->chunks), *segment = ANL_NEW_ARRAY(t->arena, int32_t, g->chunks),
-            *starts = ANL_NEW_ARRAY(t->arena, int32_t, g->count + 1);
-    float *counts = ANL_NEW_ARRAY(t->arena, float, g->count + 1);
-    bool full = true;
-    int32_t chunk = 0;
-    for (int i = 0; i < g->count; i++) {
-        const plan_state *s = &t->plan[g->states[i]];
-        starts[i] = chunk;
-        counts[i] = (float)s->count;
-        for (int64_t at = 0; at < s->count; at += LANE, chunk++) {
-            valid[chunk] = s->count - at < LANE ? (int32_t)(s->count - at) : LANE;
-            segment[chunk] = i;
-            full &= valid[chunk] == LANE;
-        }
-    }
-    starts[g->count] = chunk;
-    if (!full) { /* pads never count */
-        anl_node *limit = anl_g_table(graph, ANL_I32, valid, axes, 1);
+    const arena_map *map = map_of(t, g);
+    if (!map->full) { /* pads never count */
+        anl_node *limit = anl_g_table(graph, ANL_I32, map->valid, axes, 1);
         anl_node *inside = anl_g_binary(graph, ANL_S_LT, anl_g_index(graph, t->lane_axis, LANE), limit);
         value = anl_g_where(graph, inside, value, anl_g_const(graph, ANL_F32, 0));
     }
     if (g->count == 1) {
         int32_t both[2] = {t->chunk_axis, t->lane_axis};
         anl_node *sum = anl_g_reduce(graph, ANL_OP_SUM, value, both, 2);
-        return mean ? anl_g_binary(graph, ANL_S_MUL, sum, anl_g_const(graph, ANL_F32, 1.0 / counts[0])) : sum;
+        return mean ? anl_g_binary(graph, ANL_S_MUL, sum, anl_g_const(graph, ANL_F32, 1.0 / map->counts[0])) : sum;
     }
     int32_t segment_axis = anl_graph_axis(graph, "segment");
-    anl_node *sum = anl_g_segment_sum(graph, anl_g_reduce(graph, ANL_OP_SUM, value, &t->lane_axis, 1), t->chunk_axis, starts,
+    anl_node *sum = anl_g_segment_sum(graph, anl_g_reduce(graph, ANL_OP_SUM, value, &t->lane_axis, 1), t->chunk_axis, map->starts,
                                       g->count, segment_axis);
     if (mean) {
         anl_axis one = {segment_axis, g->count};
-        sum = anl_g_binary(graph, ANL_S_DIV, sum, anl_g_table(graph, ANL_F32, counts, &one, 1));
+        sum = anl_g_binary(graph, ANL_S_DIV, sum, anl_g_table(graph, ANL_F32, map->counts, &one, 1));
     }
-    anl_node *which = anl_g_table(graph, ANL_I32, segment, axes, 1);
+    anl_node *which = anl_g_table(graph, ANL_I32, map->segment, axes, 1);
     return anl_g_gather(graph, sum, &segment_axis, &which, 1, 0);
 }
 
@@ -572,6 +585,8 @@ void check_rules(tracer *t)
         bool rule = i < t->recipe->rule_count;
         const anl_module *m = rule ? NULL : &t->recipe->modules[i - t->recipe->rule_count];
         const callable *c = rule ? t->rules[i].callable : m->update ? bind_partly(t, t->top->place, m->update) : NULL;
+        for (int k = 0; c && k < c->function->declaration_count; k++)
+            first_number(t, &c->function->declarations[k]);
         if (!c || !takes_all_axes(c->function))
             continue;
         context_at(t, t->top->place, c->span);

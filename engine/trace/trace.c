@@ -541,7 +541,7 @@ static void prepare(tracer *t, const anl_recipe *recipe, const anl_trace_options
     t->recipe = recipe;
     t->options = options;
     t->diagnostics = diagnostics;
-    t->arena = arena;
+    t->arena = t->plan_arena = arena;
     t->epoch_steps = options->epoch_steps > 0 ? options->epoch_steps : 1000;
     t->seed = options->seed;
 }

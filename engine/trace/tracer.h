@@ -149,6 +149,15 @@ typedef struct plan_state {
     anl_span span;
 } plan_state;
 
+/* How a group's weights lie in its arena, for sums over each of them. */
+typedef struct arena_map {
+    int32_t *valid;   /* of each chunk: elements that are no padding */
+    int32_t *segment; /* of each chunk: whose it is, as position in plan_group.states */
+    int32_t *starts;  /* of each weight: its first chunk; one more at the end */
+    float *counts;    /* of each weight: elements */
+    bool full;        /* there is no padding */
+} arena_map;
+
 struct plan_group {
     const char *name;
     int *entries; /* optimizer entries that match, in order */
@@ -161,7 +170,8 @@ struct plan_group {
     int *states; /* indices of plan states */
     int count, capacity;
     int64_t chunks;
-    anl_state *arena; /* in this pass */
+    anl_state *arena;  /* in this pass */
+    arena_map *map;    /* NULL until a rule sums */
 };
 
 enum { LANE = 64, ARENA_LIMIT = 96 * 1024 * 1024 / 4 };
@@ -184,6 +194,7 @@ struct tracer {
     const anl_trace_options *options;
     anl_diagnostics *diagnostics;
     anl_arena *arena;
+    anl_arena *plan_arena; /* of the trace that took the census: what later traces of the recipe share */
     anl_graph *graph;
     bool training;
     double epoch_steps;
