@@ -19,6 +19,7 @@ int anl_cmd_lint(int argc, char **argv);
 int anl_cmd_ops(int argc, char **argv);
 int anl_cmd_pack(int argc, char **argv);
 int anl_cmd_run(int argc, char **argv);
+int anl_cmd_schema(int argc, char **argv);
 int anl_cmd_train(int argc, char **argv);
 
 /* A growing list of argument texts (--set, --feed, …). Never shrinks; lives until the process ends. */

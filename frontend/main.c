@@ -21,6 +21,7 @@ static const struct command {
     {"explain", "what a spec compiles to: sizes, costs, memory, kernels", anl_cmd_explain},
     {"devices", "what a spec can run on here", anl_cmd_devices},
     {"ops", "reference of the language's operations", anl_cmd_ops},
+    {"schema", "JSON Schema of specs, for editors", anl_cmd_schema},
 };
 
 static void print_help(FILE *out)

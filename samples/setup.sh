@@ -2,7 +2,7 @@
 # In: nothing. Out: anlage_install installs what the build needs; anlage_build FOLDER [meson options] configures and builds there.
 # On Debian and Ubuntu packages come from apt-get (as root or through sudo); elsewhere they are named, and the script stops.
 
-# What to look for, and the Debian package that has it: a command, a pkg-config module, or a file to be compiled against.
+# What to look for, and the Debian package that has it: a command, a pkg-config module, a module of Python, or a file to be compiled against.
 anlage_needs="
 command:cc            build-essential
 command:c++           build-essential
@@ -33,6 +33,7 @@ anlage_missing() {
         command:*) command -v "$name" >/dev/null 2>&1 || found= ;;
         module:*) pkg-config --exists "$name" 2>/dev/null || found= ;;
         header:*) echo "#include <$name>" | cc -E -x c - >/dev/null 2>&1 || found= ;;
+        python:*) /usr/bin/python3 -c "import $name" >/dev/null 2>&1 || found= ;;
         library:*) echo 'int main(void){return 0;}' | cc -x c - -o /dev/null "-l$name" >/dev/null 2>&1 || found= ;;
         driver:*) anlage_any /usr/share/vulkan/icd.d/$name /etc/vulkan/icd.d/$name || found= ;;
         layer:*) anlage_any /usr/share/vulkan/explicit_layer.d/$name /etc/vulkan/explicit_layer.d/$name || found= ;;

@@ -11,6 +11,9 @@ wants() { case " $parts " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 anlage_install "driver:lvp_icd*.json mesa-vulkan-drivers
 layer:VkLayer_khronos_validation.json vulkan-validationlayers
+python:jsonschema python3-jsonschema
+python:yaml python3-yaml
+command:dot graphviz
 command:timeout coreutils"
 
 passed=0 failed=0 skipped=0

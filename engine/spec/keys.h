@@ -20,6 +20,7 @@ typedef enum anl_key_type {
     ANL_K_GLOB,      /* a glob over the paths of weights */
     ANL_K_DURATION,  /* an expression in steps or epochs: 313it, 10ep */
     ANL_K_VALUE,     /* an expression, or a list of them; words, where given, have a meaning of their own */
+    ANL_K_ARGUMENT,  /* the same, or a mapping of them */
     ANL_K_NODE,      /* an expression, or a list of steps */
     ANL_K_STEPS,     /* a list of steps */
     ANL_K_RANGE,     /* [least, greatest] */
@@ -106,6 +107,7 @@ enum {
     STATE_CALLS,
     STATE_KEYS
 };
+enum { CALL_AS, CALL_KEY };
 enum { REPEAT_TIMES, REPEAT_AS, REPEAT_FROM, REPEAT_STEPS, REPEAT_KEYS };
 
 extern const anl_keys anl_file_keys, anl_param_keys, anl_data_keys, anl_source_keys, anl_labels_keys, anl_field_keys,

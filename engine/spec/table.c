@@ -133,9 +133,9 @@ static const anl_key module_list[] = {
     [MODULE_DOC] = {"doc", "What it is for, in a sentence.", .type = ANL_K_TEXT},
 };
 const anl_keys anl_module_keys = KEYS(module_list);
-static const anl_key module_entry = {"module",
-                                     "A function with weights of its own, `linear(to=class, size=14)`, or a copy of another module.",
-                                     .type = ANL_K_VALUE, .keys = &anl_module_keys};
+static const anl_key module_entry = {
+    "module", "A function with weights of its own, `linear(to=class, size=14)`, or a copy of another module.",
+    .type = ANL_K_VALUE, .keys = &anl_module_keys};
 
 /* ---- losses, training, evaluation ---- */
 
@@ -256,11 +256,17 @@ static const anl_key step_list[] = {
     {"repeat", "The same steps several times, each turn fed with the one before.", .type = ANL_K_NONE, .keys = &anl_repeat_keys},
 };
 static const anl_keys step_keys = KEYS(step_list);
-static const anl_key argument_entry = {"argument", "A value, or a mapping of values.", .type = ANL_K_VALUE,
-                                       .entry = &argument_entry};
+static const anl_key argument_entry = {"argument", "An argument by its name; lists and mappings hold values.",
+                                       .type = ANL_K_ARGUMENT};
+static const anl_key call_list[] = {
+    [CALL_AS] = {"as", "The call's name in the paths of its weights and draws; it may hold dots, and `\"\"` adds nothing.",
+                 .type = ANL_K_TEXT},
+    [CALL_KEY] = {"key", "A fixed name for the draws, instead of their path.", .type = ANL_K_TEXT},
+};
+static const anl_keys call_keys = KEYS(call_list);
 static const anl_key call_entry = {"function",
                                    "A function, module or operation with its arguments; its first input is the value so far.",
-                                   .type = ANL_K_NONE, .entry = &argument_entry};
+                                   .type = ANL_K_NONE, .keys = &call_keys, .entry = &argument_entry};
 const anl_key anl_step_key = {"step", "A name, `name: {arguments}`, or an expression in which `_` is the value so far.",
                               .type = ANL_K_VALUE, .keys = &step_keys, .entry = &call_entry};
 

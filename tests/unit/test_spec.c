@@ -1006,9 +1006,14 @@ START_TEST(test_mutations)
 END_TEST
 
 /* Every key of the table is found by its path, and has a name and a documentation of its own. */
-static int check_keys(const anl_key *key, const char **path, int depth)
+static int check_keys(const anl_key *key, const char **path, int depth, const anl_keys **seen)
 {
     int count = 1;
+    for (int i = 0; key->keys && seen[i] != key->keys; i++)
+        if (!seen[i]) {
+            seen[i] = key->keys;
+            break;
+        }
     ck_assert_msg(key->name && key->doc && strlen(key->doc) > 10, "a key below %s says nothing", depth ? path[depth - 1] : "/");
     ck_assert_ptr_eq(anl_key_find(path, depth), key);
     ck_assert((key->type == ANL_K_WORD || key->type == ANL_K_TRUTH) <= (key->words != NULL));
@@ -1017,21 +1022,32 @@ static int check_keys(const anl_key *key, const char **path, int depth)
         path[depth] = key->keys->list[i].name;
         for (int k = 0; k < i; k++)
             ck_assert_str_ne(key->keys->list[k].name, path[depth]);
-        count += check_keys(&key->keys->list[i], path, depth + 1);
+        count += check_keys(&key->keys->list[i], path, depth + 1, seen);
     }
     path[depth] = "a name of its own";
-    if (key->entry && depth < 8)
-        count += check_keys(key->entry, path, depth + 1);
+    if (key->entry)
+        count += check_keys(key->entry, path, depth + 1, seen);
     return count;
 }
 
 START_TEST(test_keys)
 {
-    const char *path[16];
-    ck_assert_int_gt(check_keys(&anl_spec_key, path, 0), 80);
-    path[0] = "graph", path[1] = "features", path[2] = "-";
-    ck_assert_int_gt(check_keys(&anl_step_key, path, 3), 6);
-    ck_assert_str_eq(anl_key_find((const char *[]){"views", "v", "-", "repeat", "steps", "-", "repeat", "times"}, 8)->name, "times");
+    static const anl_keys *const read[] = {
+        &anl_file_keys,       &anl_param_keys,  &anl_data_keys,     &anl_source_keys,     &anl_labels_keys,   &anl_field_keys,
+        &anl_module_keys,     &anl_loss_keys,   &anl_train_keys,    &anl_checkpoint_keys, &anl_evaluate_keys, &anl_rule_keys,
+        &anl_initialize_keys, &anl_metric_keys, &anl_function_keys, &anl_weight_keys,     &anl_state_keys,    &anl_repeat_keys};
+    const anl_keys *seen[64] = {NULL};
+    const char *path[16] = {"graph", "features", "-"};
+    ck_assert_int_gt(check_keys(&anl_step_key, path, 3, seen), 6);
+    ck_assert_int_gt(check_keys(&anl_spec_key, path, 0, seen), 80);
+    for (size_t i = 0; i < ANL_COUNT(read); i++) { /* what the reader reads can be reached by a path */
+        int k = 0;
+        while (seen[k] && seen[k] != read[i])
+            k++;
+        ck_assert_msg(seen[k] != NULL, "the keys that begin with `%s` cannot be reached", read[i]->list[0].name);
+    }
+    ck_assert_str_eq(anl_key_find((const char *[]){"views", "v", "-", "repeat", "steps", "-", "repeat", "times"}, 8)->name,
+                     "times");
     ck_assert_str_eq(anl_key_find((const char *[]){"train", "optimizer", "-", "until"}, 4)->name, "until");
     ck_assert_ptr_null(anl_key_find((const char *[]){"train", "optimiser"}, 2));
     ck_assert_ptr_null(anl_key_find((const char *[]){"train", "length", "-", "a"}, 4));
