@@ -39,14 +39,18 @@ bool stop_requested(void *context)
     return stop_flag != 0;
 }
 
-void list_add(text_list *list, const char *item)
+void *need_memory(void *memory)
 {
-    const char **grown = realloc(list->items, sizeof *grown * (size_t)(list->count + 1));
-    if (!grown) {
+    if (!memory) {
         fputs("anlage: out of memory\n", stderr);
         exit(EXIT_INTERNAL);
     }
-    list->items = grown;
+    return memory;
+}
+
+void list_add(text_list *list, const char *item)
+{
+    list->items = need_memory(realloc(list->items, sizeof *list->items * (size_t)(list->count + 1)));
     list->items[list->count++] = item;
 }
 
@@ -80,11 +84,7 @@ char *read_all(FILE *stream, size_t *length)
     FILE *out = open_memstream(&text, length);
     for (size_t got; out && (got = fread(block, 1, sizeof block, stream)) > 0;)
         fwrite(block, 1, got, out);
-    if (!out || fclose(out) != 0) {
-        fputs("anlage: out of memory\n", stderr);
-        exit(EXIT_INTERNAL);
-    }
-    return text;
+    return need_memory(out && fclose(out) == 0 ? text : NULL);
 }
 
 static bool is_spec(const char *name)

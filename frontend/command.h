@@ -16,6 +16,7 @@ int anl_cmd_explain(int argc, char **argv);
 int anl_cmd_fmt(int argc, char **argv);
 int anl_cmd_inspect(int argc, char **argv);
 int anl_cmd_lint(int argc, char **argv);
+int anl_cmd_lsp(int argc, char **argv);
 int anl_cmd_ops(int argc, char **argv);
 int anl_cmd_pack(int argc, char **argv);
 int anl_cmd_run(int argc, char **argv);
@@ -34,6 +35,8 @@ void list_add_split(text_list *list, const char *text);
 /* Calls with a path, or with all .yaml and .yml files below a folder, in the order of their names; with NULL for "-", standard input.
  * False: a folder without any. */
 bool each_spec(const char *path, void (*call)(void *context, const char *path), void *context);
+/* The memory itself; where it could not be had, the process says so and exits with EXIT_INTERNAL. */
+void *need_memory(void *memory);
 /* All that a stream holds; to be freed. */
 char *read_all(FILE *stream, size_t *length);
 /* Prints usage to stderr after "anlage COMMAND: message" and returns EXIT_USAGE. */

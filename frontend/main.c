@@ -12,6 +12,7 @@ static const struct command {
 } commands[] = {
     {"lint", "check specs: all problems, with place and remedy", anl_cmd_lint},
     {"fmt", "put specs into their one canonical layout", anl_cmd_fmt},
+    {"lsp", "language server for editors, on standard input and output", anl_cmd_lsp},
     {"pack", "make data sets (HDF5 shards) of images and labels", anl_cmd_pack},
     {"inspect", "show what a shard holds", anl_cmd_inspect},
     {"train", "pretrain or fine-tune as a spec says", anl_cmd_train},

@@ -19,6 +19,7 @@ module:libjpeg        libjpeg-dev
 module:zlib           zlib1g-dev
 module:check          check
 module:openblas       libopenblas-dev
+module:libcjson       libcjson-dev
 header:glslang/Include/glslang_c_interface.h glslang-dev
 library:SPIRV-Tools-opt spirv-tools
 "

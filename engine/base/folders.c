@@ -9,15 +9,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* In the source tree while that exists, else where it was installed. */
+static const char *folder_of_build(const char *source, const char *installed)
+{
+    struct stat about;
+    return stat(source, &about) == 0 && S_ISDIR(about.st_mode) ? source : installed;
+}
+
 const char *anl_folder_specs(anl_arena *arena)
 {
     const char *chosen = getenv("ANLAGE_SPECS");
     if (chosen && *chosen)
         return anl_arena_text(arena, chosen);
-    struct stat about;
-    if (stat(ANL_SOURCE_ROOT "/specs", &about) == 0 && S_ISDIR(about.st_mode))
-        return ANL_SOURCE_ROOT "/specs";
-    return ANL_DATA_INSTALLED "/specs";
+    return folder_of_build(ANL_SOURCE_ROOT "/specs", ANL_DATA_INSTALLED "/specs");
+}
+
+const char *anl_folder_rules(void)
+{
+    return folder_of_build(ANL_SOURCE_ROOT "/frontend/rules", ANL_DATA_INSTALLED "/rules");
 }
 
 const char *anl_folder_cache(anl_arena *arena)

@@ -8,6 +8,8 @@
 /* The folder that holds lib/, pretrain/, finetune/: $ANLAGE_SPECS, else specs/ of the source tree this was built from
  * while that exists, else the installed one. Always a path; whether it can be read shows when it is. */
 const char *anl_folder_specs(anl_arena *arena);
+/* The folder of the rules' pages, in the source tree or installed. */
+const char *anl_folder_rules(void);
 /* The folder for what can be made again (SPIR-V, pipelines, measured variants): $XDG_CACHE_HOME/anlage, else ~/.cache/anlage.
  * NULL where neither variable is set: then nothing is cached. It need not exist yet. */
 const char *anl_folder_cache(anl_arena *arena);

@@ -166,3 +166,49 @@ void anl_lint_allow(const char *main, anl_diagnostics *diagnostics)
         }
     anl_arena_free(&all.arena);
 }
+
+/* ---- the comment for a person to fill in ---- */
+
+/* Whether a byte lies inside a scalar of any kind: a comment there would be text, or end it. */
+static bool breaks_scalar(const anl_syntax *s, size_t at)
+{
+    if (!s)
+        return false;
+    if (s->kind == ANL_Y_SCALAR)
+        return s->source && at > s->start && at < s->end;
+    for (int i = 0; i < s->count; i++)
+        if (breaks_scalar(s->kind == ANL_Y_LIST ? s->items[i] : s->pairs[i].value, at))
+            return true;
+    return false;
+}
+
+char *anl_lint_allowance(const anl_diagnostics *diagnostics, const anl_diagnostic *d, anl_span *where)
+{
+    size_t length = 0;
+    const char *text = d->span.file && d->span.line ? anl_diagnostics_text(diagnostics, d->span.file, &length) : NULL;
+    if (!text || d->severity == ANL_ERROR)
+        return NULL;
+    const char *line = text, *end = text + length;
+    for (int i = 1; i < d->span.line && line; i++) {
+        line = memchr(line, '\n', (size_t)(end - line));
+        line = line ? line + 1 : NULL;
+    }
+    if (!line)
+        return NULL;
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    stop = stop ? stop : end;
+    while (stop > line && isspace((unsigned char)stop[-1]))
+        stop--;
+    anl_arena *arena = anl_arena_new();
+    anl_text out = {0};
+    const anl_syntax *root = anl_syntax_parse(arena, d->span.file, text, length, NULL);
+    if (!memmem(line, (size_t)(stop - line), "# lint:", 7) && !breaks_scalar(root, (size_t)(stop - text))) {
+        *where = (anl_span){d->span.file, d->span.line, (int)(stop - line) + 1, 0};
+        anl_text_printf(&out, "  # lint: allow A%04d because <reason>", d->code);
+    } else if (!breaks_scalar(root, (size_t)(line - text))) {
+        *where = (anl_span){d->span.file, d->span.line, 1, 0};
+        anl_text_printf(&out, "%.*s# lint: allow A%04d because <reason>\n", (int)(skip_blanks(line, stop) - line), line, d->code);
+    }
+    anl_arena_free(&arena);
+    return out.data;
+}

@@ -15,20 +15,22 @@ static anl_lint_family *const families[] = {
 /* One trace. first: an earlier one, whose census serves this one too. NULL: it did not get as far as a sound graph. */
 static anl_traced *trace(anl_lint_pass *pass, anl_trace_mode mode, double step, const anl_traced *first)
 {
-    anl_trace_options options = {.mode = mode, .phase_step = (int64_t)step, .seed = -1, .census = first};
+    anl_trace_options options = {.mode = mode, .phase_step = (int64_t)step, .seed = -1, .census = first, .witness = pass->witness};
     anl_traced *traced = NULL;
     if (anl_trace(pass->recipe, &options, pass->diagnostics, &traced) != ANL_OK)
         anl_traced_free(&traced);
     return traced;
 }
 
-anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, anl_diagnostics *diagnostics)
+anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, const anl_lint_listener *listener,
+                           anl_diagnostics *diagnostics)
 {
     static const anl_lint_options none = {0};
     int before = anl_diagnostics_errors(diagnostics);
     anl_arena *arena = anl_arena_new();
     anl_lint_pass pass = {
         .arena = arena, .diagnostics = diagnostics, .options = options ? options : &none, .recipe = recipe, .sound = true};
+    pass.witness = listener ? &listener->witness : NULL;
     anl_static_recipe facts = {0};
     anl_traced *train = NULL, *last = NULL, *evaluate = NULL;
     if (!recipe->library) {
@@ -54,6 +56,8 @@ anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *opt
     for (size_t i = 0; i < ANL_COUNT(families); i++)
         if (families[i])
             families[i](&pass);
+    if (listener)
+        listener->traced(listener->context, &pass);
     anl_traced_free(&evaluate);
     anl_traced_free(&last);
     anl_traced_free(&train); /* the others lean on it */
@@ -63,11 +67,17 @@ anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *opt
 
 anl_status anl_lint(const char *path, const anl_lint_options *options, anl_diagnostics *diagnostics)
 {
+    return anl_lint_heard(path, options, NULL, diagnostics);
+}
+
+anl_status anl_lint_heard(const char *path, const anl_lint_options *options, const anl_lint_listener *listener,
+                          anl_diagnostics *diagnostics)
+{
     anl_spec *spec = NULL;
     anl_status status = anl_spec_load_documents(path, options->documents, options->document_count, options->overrides,
                                                 options->override_count, diagnostics, &spec);
     if (spec) {
-        anl_status judged = anl_spec_judge(spec, options, diagnostics);
+        anl_status judged = anl_spec_judge_heard(spec, options, listener, diagnostics);
         status = status != ANL_OK ? status : judged;
     }
     anl_spec_free(&spec);

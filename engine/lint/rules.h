@@ -21,13 +21,28 @@ typedef struct anl_lint_pass {
     const anl_traced *train; /* the first phase of training */
     const anl_traced *last;  /* its last phase; the same where there is but one */
     const anl_traced *evaluate;
+    const anl_witness *witness; /* NULL: nobody asks for values */
 } anl_lint_pass;
+
+/* Who hears of a check besides its diagnostics: an editor. */
+typedef struct anl_lint_listener {
+    anl_witness witness;                                          /* of the values of the first phase */
+    void (*read)(void *context, const anl_recipe *recipe);        /* as far as it could be read */
+    void (*traced)(void *context, const anl_lint_pass *pass);     /* while the traces are still there */
+    void *context;
+} anl_lint_listener;
 
 /* A family looks for its problems in the order of its file. Families of text and names run even where the spec is unsound. */
 typedef void anl_lint_family(anl_lint_pass *pass);
 
 /* Every rule over a recipe that was read: traces it in all its phases. ANL_OK: no errors. */
-anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, anl_diagnostics *diagnostics);
+anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, const anl_lint_listener *listener,
+                           anl_diagnostics *diagnostics);
+/* anl_lint, heard by a listener; NULL: by none. */
+anl_status anl_lint_heard(const char *path, const anl_lint_options *options, const anl_lint_listener *listener,
+                          anl_diagnostics *diagnostics);
+anl_status anl_spec_judge_heard(const anl_spec *spec, const anl_lint_options *options, const anl_lint_listener *listener,
+                                anl_diagnostics *diagnostics);
 /* Takes away what `# lint: allow` comments allow; reports those that allow nothing, or have no reason (A0113, A0114). main: the file
  * whose unused comments are reported. */
 void anl_lint_allow(const char *main, anl_diagnostics *diagnostics);

@@ -56,12 +56,20 @@ anl_status anl_spec_load_documents(const char *path, const anl_document *documen
     return wrong_override != ANL_OK ? wrong_override : status;
 }
 
-anl_status anl_spec_judge(const anl_spec *spec, const anl_lint_options *options, anl_diagnostics *diagnostics)
+anl_status anl_spec_judge_heard(const anl_spec *spec, const anl_lint_options *options, const anl_lint_listener *listener,
+                                anl_diagnostics *diagnostics)
 {
+    if (listener)
+        listener->read(listener->context, spec->recipe);
     if (!spec->whole)
         return ANL_ERROR_SPEC;
-    anl_status status = anl_lint_recipe(spec->recipe, options, diagnostics);
+    anl_status status = anl_lint_recipe(spec->recipe, options, listener, diagnostics);
     return spec->sound ? status : ANL_ERROR_SPEC;
+}
+
+anl_status anl_spec_judge(const anl_spec *spec, const anl_lint_options *options, anl_diagnostics *diagnostics)
+{
+    return anl_spec_judge_heard(spec, options, NULL, diagnostics);
 }
 
 anl_status anl_spec_check(const anl_spec *spec, anl_diagnostics *diagnostics) { return anl_spec_judge(spec, NULL, diagnostics); }

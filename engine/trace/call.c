@@ -551,6 +551,7 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
                     list[count++] = f->seen[k].id;
         scope_add(t, f->scope, ENTRY_VALUE, "space", fn->span)->value = axis_list(t, list, count, fn->span);
     }
+    witness_scope(t, f);
     for (int i = 0; i < fn->declaration_count; i++) {
         entry *n = scope_add(t, f->scope, ENTRY_STATE, fn->declarations[i].name, fn->declarations[i].span);
         n->declaration = &fn->declarations[i];
@@ -1256,10 +1257,8 @@ static place *place_with_input(tracer *t, place *p, const anl_value *input)
     return with;
 }
 
-static anl_value step_value(tracer *t, place *p, const anl_expression *step, const anl_value *so_far)
+static anl_value step_kind(tracer *t, place *p, const anl_expression *step, const anl_value *so_far)
 {
-    if (so_far && so_far->kind == ANL_V_NONE)
-        return no_value;
     place *at = so_far ? place_with_input(t, p, so_far) : p;
     switch (step->kind) {
     case ANL_E_REPEAT:
@@ -1297,6 +1296,18 @@ static anl_value step_value(tracer *t, place *p, const anl_expression *step, con
     default:
         return evaluate(t, at, step, WANT_VALUE);
     }
+}
+
+static anl_value step_value(tracer *t, place *p, const anl_expression *step, const anl_value *so_far)
+{
+    if (so_far && so_far->kind == ANL_V_NONE)
+        return no_value;
+    const int before = t->graph->node_count;
+    const double elsewhere = t->elsewhere;
+    anl_value v = step_kind(t, p, step, so_far);
+    if (t->witness)
+        witness_value(t, step->span, &v, p->draws, flops_of(t, before) - (t->elsewhere - elsewhere));
+    return v;
 }
 
 anl_value evaluate_pipeline(tracer *t, place *p, const anl_expression *e, const anl_value *input)

@@ -401,6 +401,8 @@ anl_value entry_value(tracer *t, entry *n, anl_span use)
     n->progress = RUNNING;
     ANL_PUSH(t->arena, t->running, t->running_count, t->running_capacity, n);
     anl_value v = no_value;
+    const int before = t->graph->node_count;
+    const double elsewhere = t->elsewhere;
     switch (n->kind) {
     case ENTRY_VALUE:
         v = n->value;
@@ -429,6 +431,11 @@ anl_value entry_value(tracer *t, entry *n, anl_span use)
     t->running_count--;
     n->value = v;
     n->progress = DONE;
+    if (t->witness) {
+        const double all = flops_of(t, before);
+        witness_value(t, n->span, &v, n->where ? n->where->draws : "", all - (t->elsewhere - elsewhere));
+        t->elsewhere = elsewhere + all;
+    }
     return v;
 }
 
@@ -885,7 +892,11 @@ anl_value evaluate(tracer *t, place *p, const anl_expression *e, want w)
         return no_value;
     }
     t->depth++;
+    const int before = t->graph->node_count;
+    const double elsewhere = t->elsewhere;
     anl_value v = evaluate_kind(t, p, e, w);
     t->depth--;
+    if (t->witness)
+        witness_value(t, e->span, &v, p->draws, flops_of(t, before) - (t->elsewhere - elsewhere));
     return v;
 }

@@ -294,6 +294,8 @@ static void census_phase(tracer *t, int64_t step)
     anl_graph *graph = anl_graph_new_sized(expected_bytes(t->recipe));
     new_pass(t, graph, true);
     t->census = true;
+    t->witness = t->phase == 0 ? t->options->witness : NULL;
+    t->flops_count = 0;
     new_phase(t, step);
     t->need = NEED_CHECK;
     for (int i = 0; i < t->recipe->param_count; i++)
@@ -317,6 +319,7 @@ static void census_phase(tracer *t, int64_t step)
     if (!anl_diagnostics_errors(t->diagnostics))
         check_reach(t, losses);
     collect_plan(t);
+    t->witness = NULL;
     anl_graph_free(&graph);
     t->graph = NULL;
     t->census = false;

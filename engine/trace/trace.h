@@ -8,6 +8,20 @@
 #include "ops/ops.h"
 #include "spec/recipe.h"
 
+/* What something in the text came to while it was traced. */
+typedef struct anl_seen {
+    anl_span span; /* of an expression or step, or of a name where it is defined */
+    const anl_value *value;
+    const char *path; /* of the call that it belongs to; "" at the top */
+    double flops;     /* of what it computes itself; named values that it mentions count for themselves */
+} anl_seen;
+
+/* For editors: is told of every value of the first phase of training, those of no use to a loss included. */
+typedef struct anl_witness {
+    void (*see)(void *context, const anl_graph *graph, const anl_seen *seen);
+    void *context;
+} anl_witness;
+
 typedef enum anl_trace_mode {
     ANL_TRACE_TRAIN,      /* losses, gradients, updates of weights, state and optimizer state */
     ANL_TRACE_EVALUATE,   /* training is false; losses and metrics' scores and labels; no updates */
@@ -24,6 +38,7 @@ typedef struct anl_trace_options {
     bool fetch_only;     /* nothing but fetches: no losses, no updates (anlage run) */
     const struct anl_traced *census; /* a sound trace of the same recipe with the same epoch_steps, seed and fetches, or NULL: what it found out about
                                         all phases together is taken over, so that only the one pass is made. It must outlive the result. */
+    const anl_witness *witness; /* or NULL */
 } anl_trace_options;
 
 typedef struct anl_traced_loss {

@@ -232,6 +232,10 @@ struct tracer {
     /* all gradients of this phase, for gradient_norm */
     anl_node *gradient_norm;
     int depth;
+    const anl_witness *witness; /* while there is something to be told to it */
+    double *flops;              /* of the first nodes of the graph, in sum: flops[n] of the first n */
+    int flops_count, flops_capacity;
+    double elsewhere; /* FLOPs of named values, which are no part of what mentions them first */
 };
 
 typedef enum want { WANT_VALUE, WANT_AXES, WANT_WORD } want;
@@ -300,6 +304,11 @@ void follow_copies(tracer *t);
 record *optimizer_record(tracer *t, entry *n);
 void check_rules(tracer *t);
 anl_node *sum_in_arena(tracer *t, anl_node *value, bool mean);
+
+/* ---- witness.c ---- */
+double flops_of(tracer *t, int from); /* of the nodes made since there were `from`; 0 without a witness */
+void witness_value(tracer *t, anl_span span, const anl_value *value, const char *path, double flops);
+void witness_scope(tracer *t, const frame *f); /* inputs and params of a call */
 
 /* ---- check.c ---- */
 void warn_unused(tracer *t);

@@ -25,6 +25,10 @@ anl_status anl_lint(const char *path, const anl_lint_options *options, anl_diagn
 /* Judges a spec that is loaded, without the suppressions. options may be NULL; its overrides and documents are not read. */
 anl_status anl_spec_judge(const anl_spec *spec, const anl_lint_options *options, anl_diagnostics *diagnostics);
 
+/* The comment that allows a warning where it stands, for a person to give the reason in it: *where is the place to put it. Allocated,
+ * to be freed by the caller; NULL: an error, which cannot be allowed, or no place for a comment. */
+char *anl_lint_allowance(const anl_diagnostics *diagnostics, const anl_diagnostic *d, anl_span *where);
+
 /* A text with all safe fixes made that the diagnostics offer for `file`; where two overlap, the first is made. *out: allocated, to be
  * freed by the caller; *count: fixes made. ANL_ERROR_ARGUMENT: the file's text is not among the sources. */
 anl_status anl_lint_fix(const anl_diagnostics *diagnostics, const char *file, char **out, size_t *length, int *count);
