@@ -54,6 +54,7 @@ verdict "names without a folder lie beside the file" "$(includes engine frontend
     '"'*/*) ;;
     '"shaders.h"') case $file in engine/device/vulkan/*) ;; *) echo "$file:$line $name" ;; esac ;;
     '"rules.h"') [ -f frontend/rules/rules.h ] || echo "$file:$line $name" ;;
+    '"lsp_'*'.h"') [ -f "frontend/$(echo "$name" | tr -d '"')" ] || echo "$file:$line $name" ;;
     '"version.h"') [ -f "$(dirname "$file")/version.h.in" ] || echo "$file:$line $name" ;;
     '"'*)
         plain=${name#?}
@@ -68,6 +69,7 @@ verdict "vulkan and glslang in device/vulkan only" "$(only '(vulkan|glslang|spir
 verdict "cblas in device/host only" "$(only 'cblas' 'engine/device/host/')"
 verdict "yaml in spec only" "$(only 'yaml' 'engine/spec/')"
 verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib)' 'engine/data/')"
+verdict "cJSON in the frontend only" "$(only 'cjson' 'frontend/')"
 verdict "hdf5 in data and run only" "$(only 'hdf5' 'engine/(data|run)/')"
 verdict "frontend and samples see public headers only" "$(includes frontend samples | grep -E ':"[^"]*/')"
 verdict "public headers include public and C headers only" "$(includes engine/include |
