@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct source {
     const char *name;
@@ -267,6 +268,46 @@ void anl_diagnostic_rename(anl_diagnostics *list, anl_diagnostic *d, anl_applica
 {
     anl_diagnostic_suggest(list, d, "did you mean `%s`?", name);
     anl_fix_edit(list, anl_diagnostic_fix(list, d, applicability, "write `%s`", name), span, name);
+}
+
+/* The bytes at a place that are the word, which may be quoted or stand at the end (`value.word`). Length 0: they are not there. */
+static anl_span place_of_word(const anl_diagnostics *list, anl_span span, const char *word)
+{
+    const int index = span.file ? find_source(list, span.file) : -1, length = (int)strlen(word);
+    anl_span at = span;
+    at.length = 0;
+    if (index < 0 || !list->sources[index].text || span.line < 1 || span.line > list->sources[index].line_count || span.column < 1)
+        return at;
+    const source *s = &list->sources[index];
+    const size_t begin = s->lines[span.line - 1] + (size_t)span.column - 1;
+    if (begin + (size_t)span.length > s->length || span.length < length)
+        return at;
+    const char *text = s->text + begin;
+    const bool quoted = span.length == length + 2 && (text[0] == '"' || text[0] == '\'') && text[0] == text[span.length - 1];
+    const int before = quoted ? 1 : span.length - length;
+    if (memcmp(text + before, word, (size_t)length))
+        return at;
+    at.column += before;
+    at.length = length;
+    return at;
+}
+
+const char *anl_diagnostic_nearest(anl_diagnostics *list, anl_diagnostic *d, anl_span span, const char *word, const char *const *names,
+                                   int count, bool vocabulary)
+{
+    enum { SLIP = 1, SHORTEST = 4 };
+    const char *near = anl_nearest(word, names, count);
+    if (!list || !d || !near)
+        return near;
+    bool plain = vocabulary && strlen(word) >= SHORTEST && (anl_edit_distance(word, near) <= SLIP || !strcasecmp(word, near));
+    for (int i = 0; plain && i < count; i++)
+        plain = !names[i] || !strcmp(names[i], near) || anl_edit_distance(word, names[i]) > SLIP + 1;
+    anl_span at = place_of_word(list, span, word);
+    if (at.length)
+        anl_diagnostic_rename(list, d, plain ? ANL_FIX_SAFE : ANL_FIX_MAYBE, at, near);
+    else
+        anl_diagnostic_suggest(list, d, "did you mean `%s`?", near);
+    return near;
 }
 
 void anl_diagnostics_append(anl_diagnostics *list, const anl_diagnostics *other)

@@ -241,9 +241,7 @@ bool anl_check_axis(anl_context *context, const anl_node *node, int32_t axis, an
     for (int i = 0; i < node->rank; i++)
         if (anl_axis_visible(g, node->axes[i].id))
             names[count++] = anl_graph_axis_name(g, node->axes[i].id);
-    const char *near = anl_nearest(name, names, count);
-    if (near)
-        anl_diagnostic_suggest(context->diagnostics, d, "did you mean `%s`?", near);
+    anl_diagnostic_nearest(context->diagnostics, d, span, name, names, count, false);
     return false;
 }
 

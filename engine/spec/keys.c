@@ -37,7 +37,8 @@ bool anl_reader_check_name(reader *r, const char *what, const char *name, anl_sp
     return false;
 }
 
-static void unknown_key(reader *r, const anl_pair *pair, const char *what, const anl_keys *about)
+/* Returns the key that was meant, probably; NULL: none is near. */
+static const char *unknown_key(reader *r, const anl_syntax *s, const anl_pair *pair, const char *what, const anl_keys *about)
 {
     const char **names = ANL_NEW_ARRAY(r->arena, const char *, about->count);
     anl_text all = {0};
@@ -48,10 +49,16 @@ static void unknown_key(reader *r, const anl_pair *pair, const char *what, const
     anl_diagnostic *d =
         anl_diagnose(r->diagnostics, ANL_A_unknown_key, pair->key_span, "unknown key `%s` in %s", pair->key, what);
     anl_diagnostic_note(r->diagnostics, d, "known keys: %s", all.data);
-    const char *near = anl_nearest(pair->key, names, about->count);
-    if (near)
-        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
     anl_text_free(&all);
+    int free_count = 0; /* those that the mapping has already, but for what it overrides, were not meant */
+    for (int i = 0; i < about->count; i++) {
+        bool there = false;
+        for (int k = 0; k < s->count && !there; k++)
+            there = !strcmp(s->pairs[k].key, names[i]) && s->pairs[k].key_span.file == pair->key_span.file;
+        if (!there)
+            names[free_count++] = names[i];
+    }
+    return anl_diagnostic_nearest(r->diagnostics, d, pair->key_span, pair->key, names, free_count, true);
 }
 
 /* Fills keys from a mapping; unknown, empty and missing ones are reported. */
@@ -63,14 +70,16 @@ bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char 
         anl_reader_wrong_kind(r, s, where, "a mapping", NULL);
         return false;
     }
-    bool broken = s->broken;
+    bool broken = s->broken, *misspelt = ANL_NEW_ARRAY(r->arena, bool, about->count + 1);
     for (int i = 0; i < s->count; i++) {
         const anl_pair *pair = &s->pairs[i];
         int k = 0;
         while (k < about->count && strcmp(about->list[k].name, pair->key))
             k++;
         if (k == about->count) {
-            unknown_key(r, pair, what, about);
+            const char *meant = unknown_key(r, s, pair, what, about);
+            for (int j = 0; meant && j < about->count; j++)
+                misspelt[j] = misspelt[j] || !strcmp(about->list[j].name, meant);
             continue;
         }
         keys[k].span = pair->key_span;
@@ -83,7 +92,7 @@ bool anl_reader_keys(reader *r, const anl_syntax *s, anl_span where, const char 
         keys[k].value = pair->value;
     }
     for (int k = 0; k < about->count; k++) /* a missing version has a report of its own */
-        if (about->list[k].required && about->list[k].type != ANL_K_VERSION && !keys[k].span.line && !broken)
+        if (about->list[k].required && about->list[k].type != ANL_K_VERSION && !keys[k].span.line && !broken && !misspelt[k])
             anl_diagnose(r->diagnostics, ANL_A_missing_key, where, "%s needs `%s:`", what, about->list[k].name);
     return true;
 }
@@ -116,9 +125,7 @@ const char *anl_reader_word(reader *r, const key *k)
         anl_text_printf(&all, "%s`%s`", !i ? "" : i + 1 == count ? " or " : ", ", words[i]);
     anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`%s:` is %s, not `%s`",
                                      k->about->name, all.data, text);
-    const char *near = anl_nearest(text, words, count);
-    if (near)
-        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
+    anl_diagnostic_nearest(r->diagnostics, d, k->value->span, text, words, count, true);
     anl_text_free(&all);
     return NULL;
 }

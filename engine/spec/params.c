@@ -230,9 +230,7 @@ void anl_reader_overrides(reader *r, const anl_override *overrides, int count)
             if (all.length)
                 anl_diagnostic_note(r->diagnostics, d, "its params: %s", all.data);
             anl_text_free(&all);
-            const char *near = anl_nearest(name, names, r->recipe->param_count);
-            if (near)
-                anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
+            anl_diagnostic_nearest(r->diagnostics, d, span, name, names, r->recipe->param_count, false);
             continue;
         }
         const char *wanted = param->type ? param->type : param->value ? literal_type(param->value) : NULL;

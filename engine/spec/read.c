@@ -128,9 +128,7 @@ static void import_missing(reader *r, const anl_syntax *s, const char *const *pl
             names[k] = names[k - 1];
             names[k - 1] = t;
         }
-    const char *near = anl_nearest(base, names, count);
-    if (near)
-        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%.*s%s`?", (int)(base - s->text), s->text, near);
+    anl_diagnostic_nearest(r->diagnostics, d, s->span, base, names, count, false);
 }
 
 static void load_import(reader *r, const anl_syntax *s, anl_span where, const char *importer, int depth)

@@ -138,9 +138,7 @@ static void read_modules(reader *r)
             continue;
         anl_diagnostic *d =
             anl_diagnose(r->diagnostics, ANL_A_unknown_name, module->copy_span, "there is no module `%s` to copy", module->copy);
-        const char *near = anl_nearest(module->copy, names, r->recipe->module_count);
-        if (near)
-            anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", near);
+        anl_diagnostic_nearest(r->diagnostics, d, module->copy_span, module->copy, names, r->recipe->module_count, false);
     }
 }
 

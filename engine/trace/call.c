@@ -283,7 +283,8 @@ static anl_value *argument_slot(const anl_function *f, anl_value *inputs, anl_va
     return NULL;
 }
 
-static void report_unknown_argument(tracer *t, const anl_function *f, const char *name, anl_span span)
+/* Returns the name that was meant, probably. */
+static const char *report_unknown_argument(tracer *t, const anl_function *f, const char *name, anl_span span)
 {
     const char *names[512];
     int count = 0;
@@ -294,9 +295,7 @@ static void report_unknown_argument(tracer *t, const anl_function *f, const char
     anl_diagnostic *d =
         anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` has no input or param called `%s`", f->name, name);
     anl_diagnostic_label(t->diagnostics, d, f->span, "`%s` is defined here", f->name);
-    const char *near = anl_nearest(name, names, count);
-    if (near)
-        anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+    return anl_diagnostic_nearest(t->diagnostics, d, span, name, names, count, true);
 }
 
 /* An argument's expression, evaluated at the call site as the param wants it. */
@@ -384,13 +383,16 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         }
         anl_value *slot = argument_slot(fn, inputs, params, a->name, &param);
         if (!slot) {
-            report_unknown_argument(t, fn, a->name, a->name_span);
+            const char *meant = report_unknown_argument(t, fn, a->name, a->name_span);
             evaluate(t, p, a->value, WANT_WORD);
             failed = true;
-            continue;
+            slot = meant ? argument_slot(fn, inputs, params, meant, &param) : NULL; /* it is not missing, too */
+            if (!slot)
+                continue;
+        } else {
+            *slot = argument_value(t, p, a->value, param, fn);
+            failed |= slot->kind == ANL_V_NONE;
         }
-        *slot = argument_value(t, p, a->value, param, fn);
-        failed |= slot->kind == ANL_V_NONE;
         if (param)
             has_param[slot - params] = true;
         else
@@ -645,14 +647,12 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
     if (!fn) {
         const char *names[2048];
         int count = 0;
-        for (int i = 0; i < t->recipe->function_count && count < 2048; i++)
+        for (int i = 0; i < t->recipe->function_count && count < 2047; i++)
             names[count++] = t->recipe->functions[i]->name;
+        names[count++] = "frozen"; /* known to the optimizer without any import */
         anl_diagnostic *d =
             anl_diagnose(t->diagnostics, ANL_A_unknown_function, name->span, "there is no function called `%s`", name->name);
-        const char *near = anl_nearest(name->name, names, count);
-        if (near)
-            anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
-        else
+        if (!anl_diagnostic_nearest(t->diagnostics, d, name->span, name->name, names, count, false))
             anl_diagnostic_note(t->diagnostics, d, "functions of the library are imported: import: [../lib/….yaml]");
         return NULL;
     }
@@ -906,22 +906,21 @@ static anl_value value_of_axis_argument(tracer *t, place *p, const anl_expressio
     return evaluate(t, p, e, WANT_AXES);
 }
 
-static void report_unknown_builtin_argument(tracer *t, const anl_builtin *b, const char *name, anl_span span)
+static const char *report_unknown_builtin_argument(tracer *t, const anl_builtin *b, const char *name, anl_span span)
 {
     const char *names[10];
     for (int i = 0; i < b->param_count; i++)
         names[i] = b->params[i].name;
     anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_argument, span, "`%s` has no argument `%s`", b->name, name);
-    const char *near = anl_nearest(name, names, b->param_count);
-    if (near)
-        anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
-    else {
+    const char *near = anl_diagnostic_nearest(t->diagnostics, d, span, name, names, b->param_count, true);
+    if (!near) {
         anl_text list = {0};
         for (int i = 0; i < b->param_count; i++)
             anl_text_printf(&list, "%s%s", i ? ", " : "", names[i]);
         anl_diagnostic_note(t->diagnostics, d, "it has: %s", list.data ? list.data : "none");
         anl_text_free(&list);
     }
+    return near;
 }
 
 /* An axis that the value has, but that rides along here: the function must name it in its signature. */
@@ -1007,9 +1006,11 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         } else if (draw) {
             failed |= !add_sized_axis(t, p, &request, a);
         } else {
-            report_unknown_builtin_argument(t, b, a->name, a->name_span);
+            const char *meant = report_unknown_builtin_argument(t, b, a->name, a->name_span);
             evaluate(t, p, a->value, WANT_WORD);
             failed = true;
+            for (int k = 0; meant && k < b->param_count; k++) /* it is not missing, too */
+                filled[k] = filled[k] || !strcmp(b->params[k].name, meant);
         }
     }
     if (piped) {
@@ -1237,9 +1238,7 @@ anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *pi
         names[count++] = forms[i];
     anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_function, callee->span,
                                      "there is no function, module or operation called `%s`", name);
-    const char *near = anl_nearest(name, names, count);
-    if (near)
-        anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+    anl_diagnostic_nearest(t->diagnostics, d, callee->span, name, names, count, false);
     /* look at the arguments all the same, so that all problems are found in one run */
     for (int i = 0; i < e->argument_count; i++)
         if (!e->arguments[i].name)

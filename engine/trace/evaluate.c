@@ -349,11 +349,9 @@ static anl_value module_value(tracer *t, entry *n)
             for (int i = 0; i < t->recipe->module_count && count < 256; i++)
                 if (&t->recipe->modules[i] != m)
                     names[count++] = t->recipe->modules[i].name;
-            const char *near = anl_nearest(m->copy, names, count);
             anl_diagnostic *d =
                 anl_diagnose(t->diagnostics, ANL_A_unknown_name, m->copy_span, "there is no module `%s` to copy", m->copy);
-            if (near)
-                anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+            anl_diagnostic_nearest(t->diagnostics, d, m->copy_span, m->copy, names, count, false);
             return no_value;
         }
         anl_value v = entry_value(t, source, m->copy_span);
@@ -464,7 +462,7 @@ static bool is_axis_list(const anl_value *v)
     return true;
 }
 
-static const char *nearest_name(tracer *t, place *p, const char *word, bool functions)
+static const char *suggest_name(tracer *t, place *p, anl_diagnostic *d, const anl_expression *e)
 {
     const char *names[2048];
     int count = 0;
@@ -474,11 +472,7 @@ static const char *nearest_name(tracer *t, place *p, const char *word, bool func
     static const char *const own[] = {"training", "step", "epoch", "length", "if", "next", "since"};
     for (size_t i = 0; i < ANL_COUNT(own); i++)
         names[count++] = own[i];
-    for (int i = 0; functions && i < t->recipe->function_count && count < 2000; i++)
-        names[count++] = t->recipe->functions[i]->name;
-    for (int i = 0; functions && anl_builtin_at(i) && count < 2047; i++)
-        names[count++] = anl_builtin_at(i)->name;
-    return anl_nearest(word, names, count);
+    return anl_diagnostic_nearest(t->diagnostics, d, e->span, e->name, names, count, false);
 }
 
 static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, want w)
@@ -539,16 +533,23 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
                          "`_` is the value so far of a pipeline, and there is none here");
     else
         d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span, "there is no value called `%s` here", e->name);
-    const char *near = nearest_name(t, p, e->name, false);
-    if (near)
-        anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
-    else if (p->frame != t->top && scope_find(t->top->scope, e->name))
+    if (!suggest_name(t, p, d, e) && p->frame != t->top && scope_find(t->top->scope, e->name))
         anl_diagnostic_note(t->diagnostics, d, "a function sees its own inputs and params only: pass `%s` as an argument",
                             e->name);
     return no_value;
 }
 
 /* ---- members, slices, operators ---- */
+static void suggest_axis(tracer *t, place *p, anl_diagnostic *d, anl_span span, const char *name, const anl_node *node)
+{
+    const char *names[ANL_MAX_AXES];
+    int count = 0;
+    for (int i = 0; i < node->rank; i++)
+        if (axis_visible(t, p->frame, node->axes[i].id))
+            names[count++] = anl_graph_axis_name(t->graph, node->axes[i].id);
+    anl_diagnostic_nearest(t->diagnostics, d, span, name, names, count, false);
+}
+
 static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
 {
     anl_value v = evaluate(t, p, e->items[0], WANT_VALUE);
@@ -561,9 +562,7 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
             if (!strcmp(v.mapping.names[i], name))
                 return v.mapping.items[i];
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "this result has no member `%s`", name);
-        const char *near = anl_nearest(name, v.mapping.names, v.mapping.count);
-        if (near)
-            anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+        anl_diagnostic_nearest(t->diagnostics, d, e->span, name, v.mapping.names, v.mapping.count, false);
         anl_text list = {0};
         for (int i = 0; i < v.mapping.count; i++)
             anl_text_printf(&list, "%s%s", i ? ", " : "", v.mapping.names[i]);
@@ -593,6 +592,7 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
         }
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->span,
                                          "this value has no axis `%s`; its axes are %s", name, axes_of(t, v.node));
+        suggest_axis(t, p, d, e->span, name, v.node);
         anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
         return no_value;
     }
@@ -632,9 +632,10 @@ static anl_value evaluate_slice(tracer *t, place *p, const anl_expression *e)
     }
     int32_t axis = axis_named(t, p, e->slice_axis);
     if (anl_node_axis(v.node, axis) < 0) {
-        anl_diagnostic *d =
-            anl_diagnose(t->diagnostics, ANL_A_missing_axis, e->slice_axis_span.line ? e->slice_axis_span : e->span,
-                         "there is no axis `%s` to slice; the axes are %s", e->slice_axis, axes_of(t, v.node));
+        const anl_span at = e->slice_axis_span.line ? e->slice_axis_span : e->span;
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_axis, at, "there is no axis `%s` to slice; the axes are %s",
+                                         e->slice_axis, axes_of(t, v.node));
+        suggest_axis(t, p, d, at, e->slice_axis, v.node);
         anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
         return no_value;
     }

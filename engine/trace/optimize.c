@@ -196,18 +196,18 @@ void plan_groups(tracer *t)
             if (shown++ < 6)
                 anl_text_printf(&list, "%s%s", shown > 1 ? ", " : "", t->plan[k].path);
         }
-        const char *glob = t->recipe->rules[i].weights, *near = anl_nearest(glob, names, count);
-        if (near) {
-            anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
-        } else { /* perhaps the module is misspelt */
+        const char *glob = t->recipe->rules[i].weights;
+        const anl_span place = t->recipe->rules[i].weights_span;
+        if (!anl_diagnostic_nearest(t->diagnostics, d, place, glob, names, count, false)) { /* perhaps the module is misspelt */
             const size_t stem = strcspn(glob, ".*?");
             const char *modules[256];
             int module_count = 0;
             for (int k = 0; k < t->recipe->module_count && module_count < 256; k++)
                 modules[module_count++] = t->recipe->modules[k].name;
-            near = anl_nearest(anl_arena_copy(t->arena, glob, stem), modules, module_count);
+            const char *near = anl_nearest(anl_arena_copy(t->arena, glob, stem), modules, module_count);
             if (near)
-                anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s%s`?", near, glob + stem);
+                near = anl_arena_printf(t->arena, "%s%s", near, glob + stem);
+            anl_diagnostic_nearest(t->diagnostics, d, place, glob, &near, 1, false);
         }
         anl_diagnostic_note(t->diagnostics, d, "weights are called: %s%s", list.data ? list.data : "", shown > 6 ? ", …" : "");
         anl_text_free(&list);

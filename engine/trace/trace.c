@@ -271,9 +271,7 @@ static void check_everything(tracer *t)
         if (!n) {
             anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, r->initializations[i].span,
                                              "there is no module `%s` to initialize", r->initializations[i].module);
-            const char *near = anl_nearest(r->initializations[i].module, names, count);
-            if (near)
-                anl_diagnostic_suggest(t->diagnostics, d, "did you mean `%s`?", near);
+            anl_diagnostic_nearest(t->diagnostics, d, r->initializations[i].span, r->initializations[i].module, names, count, false);
         }
         anl_value v = evaluate(t, t->top->place, r->initializations[i].checkpoint, WANT_WORD);
         if (v.kind != ANL_V_NONE && v.kind != ANL_V_TEXT)

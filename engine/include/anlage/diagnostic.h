@@ -78,6 +78,11 @@ anl_fix *anl_diagnostic_fix(anl_diagnostics *list, anl_diagnostic *d, anl_applic
 void anl_fix_edit(anl_diagnostics *list, anl_fix *fix, anl_span span, const char *text);
 /* The commonest fix: the name at span becomes another. Sets the suggestion "did you mean `name`?" too. */
 void anl_diagnostic_rename(anl_diagnostics *list, anl_diagnostic *d, anl_applicability applicability, anl_span span, const char *name);
+/* The nearest of names to a word that nothing knows, as the suggestion and, where the word stands at span (or at its end), as a fix.
+ * vocabulary: the names are all that there can ever be, so that a single slip with no other name near is plain: a safe fix.
+ * Returns the name, or NULL where none is near. */
+const char *anl_diagnostic_nearest(anl_diagnostics *list, anl_diagnostic *d, anl_span span, const char *word, const char *const *names,
+                                   int count, bool vocabulary);
 
 /* Keeps the text of a source file, so that its lines can be shown. */
 void anl_diagnostics_source(anl_diagnostics *list, const char *file, const char *text, size_t length);
