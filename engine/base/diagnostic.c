@@ -65,6 +65,11 @@ anl_severity anl_code_severity(anl_code code)
     return found ? found->severity : ANL_ERROR;
 }
 
+bool anl_code_internal(anl_code code)
+{
+    return code == ANL_A_graph_invalid || code == ANL_A_program_invalid || code == ANL_A_layout_unsafe;
+}
+
 anl_code anl_code_at(int index) { return index >= 0 && (size_t)index < ANL_COUNT(codes) ? codes[index].number : 0; }
 
 anl_diagnostics *anl_diagnostics_new(void)
@@ -199,6 +204,8 @@ anl_diagnostic *anl_diagnose(anl_diagnostics *list, anl_code code, anl_span span
     list->table[slot] = list->count;
     list->errors += d->severity == ANL_ERROR;
     list->warnings += d->severity == ANL_WARNING;
+    if (anl_code_internal(code))
+        anl_diagnostic_note(list, d, "this is a defect of anlage, not of the spec; please report it with the spec");
     return d;
 }
 

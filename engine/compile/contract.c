@@ -220,7 +220,7 @@ bool anl_work_contract(anl_work *w, anl_node *c, const anl_root *root, anl_contr
                 : attrs->role == ANL_ROLE_DATA    ? ANL_CONTRACT_DATA
                                                   : ANL_CONTRACT_WEIGHT;
     if (!fits)
-        anl_work_fail(w, ANL_A_program_limit, c, "a contraction has more than %d separate axes of one kind",
+        anl_work_fail(w, ANL_A_program_limit, c, "a contraction has more than %d separate axes of one kind; merge() some of them first",
                       ANL_MAX_CONTRACT_DIMS);
     return fits;
 }

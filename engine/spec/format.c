@@ -894,9 +894,8 @@ anl_status anl_format(const char *file, const char *text, size_t length, anl_dia
             good = after && same(&f, before, after) && take_pieces(&g, laid.length) && same_comments(&f, &g);
         }
         if (!good) {
-            anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_layout_unsafe, (anl_span){.file = file},
-                                             "the layout of this file would change what it says; it is left as it is");
-            anl_diagnostic_note(diagnostics, d, "this is a defect of `anlage fmt`; please report it with the file");
+            anl_diagnose(diagnostics, ANL_A_layout_unsafe, (anl_span){.file = file},
+                         "the layout of this file would change what it says; it is left as it is");
             status = ANL_ERROR_FORMAT;
         }
     }

@@ -197,10 +197,12 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
 static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v, anl_span span, const char *of,
                            const char *wanted)
 {
-    if (reported(t, ANL_A_type_mismatch, span))
+    const bool computed = v->kind == ANL_V_NODE; /* perhaps of the right type, but too late */
+    const anl_code code = computed ? ANL_A_not_static : ANL_A_type_mismatch;
+    if (reported(t, code, span))
         return no_value;
-    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, span, "`%s`%s%s must be %s, and this is %s",
-                                     param->name, *of ? " of " : "", of, wanted, anl_value_kind_text(v));
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, code, span, "`%s`%s%s must be %s%s, and this is %s", param->name, *of ? " of " : "",
+                                     of, wanted, computed ? " that is known when compiling" : "", anl_value_kind_text(v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
     if (!param->type && !strcmp(wanted, "a whole number"))
         anl_diagnostic_note(t->diagnostics, d,

@@ -132,6 +132,23 @@ static void link_copy(tracer *t, entry *n, record *r, const anl_axis *axes, int 
         s->used = t->need;
 }
 
+/* Whether a tensor can have so many elements. Told here, since arenas are laid out of the sizes. */
+static bool holds(tracer *t, entry *n, const char *path, const anl_axis *axes, int rank)
+{
+    enum { MOST = INT32_MAX / LANE * LANE }; /* an arena pads to whole lanes */
+    double count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= axes[i].size;
+    if (count <= MOST)
+        return true;
+    anl_diagnostic *d =
+        anl_diagnose(t->diagnostics, ANL_A_program_limit, n->where->span.line ? n->where->span : n->span,
+                     "`%s` has axes %s, which makes %.0f elements; a tensor holds at most %d", path,
+                     anl_axes_text(t->graph, t->arena, axes, rank), count, MOST);
+    anl_diagnostic_label(t->diagnostics, d, n->span, "declared here");
+    return false;
+}
+
 record *state_record(tracer *t, entry *n)
 {
     if (n->record)
@@ -143,7 +160,7 @@ record *state_record(tracer *t, entry *n)
     if (!declared_axes(t, n, axes, &rank))
         return NULL;
     const char *path = join_path(t, n->where->path, n->name);
-    if (!claim_weights(t, n->where))
+    if (!claim_weights(t, n->where) || !holds(t, n, path, axes, rank))
         return NULL;
     record *r = record_find(t, path);
     if (r) {
@@ -159,13 +176,18 @@ record *state_record(tracer *t, entry *n)
             return NULL;
         }
         if (!same) {
+            anl_span here = n->where->span.line ? n->where->span : n->span,
+                     other = r->owner->where->span.line ? r->owner->where->span : r->owner->span;
+            const bool again = here.line == other.line && here.column == other.column && !strcmp(here.file, other.file);
             anl_diagnostic *d =
-                anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, n->where->span.line ? n->where->span : n->span,
-                             "`%s` has axes %s here but %s in another call", path, anl_axes_text(t->graph, t->arena, axes, rank),
-                             anl_axes_text(t->graph, t->arena, r->state->axes, r->state->rank));
-            anl_diagnostic_label(t->diagnostics, d, r->owner->where->span.line ? r->owner->where->span : r->owner->span,
-                                 "the other call");
-            anl_diagnostic_note(t->diagnostics, d, "calls of one module share its weights");
+                anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, here,
+                             "`%s` has axes %s here but %s in another %s", path, anl_axes_text(t->graph, t->arena, axes, rank),
+                             anl_axes_text(t->graph, t->arena, r->state->axes, r->state->rank), again ? "phase" : "call");
+            if (!again)
+                anl_diagnostic_label(t->diagnostics, d, other, "the other call");
+            anl_diagnostic_note(t->diagnostics, d,
+                                again ? "a weight keeps its axes for the whole training; `since` may not change them"
+                                      : "calls of one module share its weights");
             return NULL;
         }
     } else {

@@ -195,7 +195,9 @@ START_TEST(verifier_finds_each_breakage)
     ck_assert_int_eq(anl_diagnostics_count(diagnostics), 0);
     breakages[_i].damage(nodes);
     ck_assert_msg(anl_graph_verify(graph, diagnostics) == ANL_ERROR_SPEC, "%s is not found", breakages[_i].what);
-    ck_assert_int_eq(anl_diagnostics_get(diagnostics, 0)->code, ANL_A_graph_invalid);
+    const anl_diagnostic *d = anl_diagnostics_get(diagnostics, 0);
+    ck_assert_int_eq(d->code, ANL_A_graph_invalid);
+    ck_assert_msg(d->note_count == 1 && strstr(d->notes[0], "report it"), "a defect of anlage is not called one");
     anl_diagnostics_free(&diagnostics);
 }
 END_TEST

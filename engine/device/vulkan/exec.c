@@ -245,7 +245,7 @@ static anl_status record_pass(vk_device *device, VkCommandBuffer commands, const
         x = (x + y * z - 1) / (y * z);
     }
     if (z > device->max_groups[2]) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "kernel `%s` needs more workgroups than the device can run",
+        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "kernel `%s` needs more workgroups than the device can run: a smaller batch or smaller images make it fit",
                      name);
         return ANL_ERROR_LIMIT;
     }
@@ -463,7 +463,7 @@ static anl_status new_exec(anl_device *base, const anl_program *program, anl_mem
     exec->step_bytes = (program->scalar_count + 2 + 3) / 4 * 16;
     int64_t params = (exec->step_bytes + 255) / 256 * 256, scratch = 0, used = 0;
     if (exec->step_bytes > device->uniform_range) {
-        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "the program has %d per-step scalars; the device holds %lld",
+        anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere, "the program has %d numbers that change from step to step (schedules); the device holds %lld",
                      program->scalar_count, (long long)device->uniform_range / 4 - 2);
         status = ANL_ERROR_LIMIT;
     }

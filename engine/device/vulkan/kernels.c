@@ -450,7 +450,8 @@ anl_status vk_lower_kernel(vk_device *device, const anl_program *program, const 
     if ((kernel->kind == ANL_KERNEL_REDUCE ? (kept > points / kept ? kept : points / kept) : points) >= 2147483648.0 ||
         kept >= 2147483648.0) {
         anl_diagnose(diagnostics, ANL_A_program_limit, vk_nowhere,
-                     "kernel `%s` has %.0f points, more than the 2147483647 that one kernel can number",
+                     "kernel `%s` has %.0f points, more than the 2147483647 that one kernel can number: a smaller batch or smaller images "
+                     "make it fit",
                      kernel->name ? kernel->name : "?", points);
         return ANL_ERROR_LIMIT;
     }

@@ -108,6 +108,8 @@ const char *anl_diagnostics_text(const anl_diagnostics *list, const char *file, 
 
 const char *anl_code_name(anl_code code); /* "unknown_key" */
 anl_severity anl_code_severity(anl_code code);
+/* Codes that only a defect of anlage itself gives: no spec can. Their diagnostics say so in a note. */
+bool anl_code_internal(anl_code code);
 /* Every code, in ascending order; 0 beyond the last. */
 anl_code anl_code_at(int index);
 

@@ -57,7 +57,6 @@
     X(505, ERROR, state_called_twice)                                                                                  \
     X(506, WARNING, unused_node)                                                                                       \
     X(507, ERROR, recursion)                                                                                           \
-    X(508, ERROR, random_in_wrong_place)                                                                               \
     X(509, ERROR, weight_without_rule)                                                                                 \
     X(510, ERROR, graph_invalid)                                                                                       \
     /* 06 program */                                                                                                   \
