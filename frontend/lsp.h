@@ -81,5 +81,12 @@ cJSON *lsp_code_action(lsp_server *s, const cJSON *params, lsp_error *error);
 /* The edits that make one text of another. */
 cJSON *lsp_replacement(const lsp_server *s, const char *before, size_t before_length, const char *after, size_t after_length);
 cJSON *lsp_formatting(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_completion(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_hover(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_definition(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_references(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_prepare_rename(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_rename(lsp_server *s, const cJSON *params, lsp_error *error);
+cJSON *lsp_document_symbol(lsp_server *s, const cJSON *params, lsp_error *error);
 
 #endif

@@ -435,7 +435,14 @@ static cJSON *initialize(lsp_server *s, const cJSON *params, lsp_error *error)
     cJSON_AddTrueToObject(sync, "save");
     cJSON *actions = cJSON_AddObjectToObject(can, "codeActionProvider");
     cJSON_AddItemToObject(actions, "codeActionKinds", texts((const char *const[]){"quickfix", "source.fixAll", NULL}));
+    cJSON_AddItemToObject(cJSON_AddObjectToObject(can, "completionProvider"), "triggerCharacters",
+                          texts((const char *const[]){".", "(", "[", "{", ",", "=", ":", " ", "/", NULL}));
+    cJSON_AddTrueToObject(can, "definitionProvider");
     cJSON_AddTrueToObject(can, "documentFormattingProvider");
+    cJSON_AddTrueToObject(can, "documentSymbolProvider");
+    cJSON_AddTrueToObject(can, "hoverProvider");
+    cJSON_AddTrueToObject(can, "referencesProvider");
+    cJSON_AddTrueToObject(cJSON_AddObjectToObject(can, "renameProvider"), "prepareProvider");
     cJSON *workspace = cJSON_AddObjectToObject(can, "workspace"), *in = cJSON_AddObjectToObject(workspace, "workspaceFolders");
     cJSON_AddTrueToObject(in, "supported");
     cJSON_AddTrueToObject(in, "changeNotifications");
@@ -481,7 +488,14 @@ static const struct request {
     {"initialize", initialize},
     {"shutdown", shut_down},
     {"textDocument/codeAction", lsp_code_action},
+    {"textDocument/completion", lsp_completion},
+    {"textDocument/definition", lsp_definition},
+    {"textDocument/documentSymbol", lsp_document_symbol},
     {"textDocument/formatting", lsp_formatting},
+    {"textDocument/hover", lsp_hover},
+    {"textDocument/prepareRename", lsp_prepare_rename},
+    {"textDocument/references", lsp_references},
+    {"textDocument/rename", lsp_rename},
 };
 
 static const struct notification {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/folders.h"
+#include "lint/outline.h"
 #include "spec/syntax.h"
 
 anl_editor *anl_editor_new(void)
@@ -37,7 +38,7 @@ static editor_file *find_file(const anl_editor *editor, const char *path, const 
     return NULL;
 }
 
-static editor_file *need_file(anl_editor *editor, const char *path)
+editor_file *editor_need_file(anl_editor *editor, const char *path)
 {
     editor_file *file = find_file(editor, path, NULL);
     if (file)
@@ -61,19 +62,23 @@ static void forget_text(editor_file *file)
     file->text = NULL;
     file->length = 0;
     file->open = file->read = false;
+    if (file->outline && file->outline->root) {
+        outline_free(&file->good);
+        file->good = file->outline;
+        file->outline = NULL;
+    }
+    outline_free(&file->outline);
 }
 
 void anl_editor_open(anl_editor *editor, const char *path, const char *text, size_t length)
 {
-    editor_file *file = need_file(editor, path);
+    editor_file *file = editor_need_file(editor, path);
     char *copy = copy_text(text, length); /* may be the file's own text */
     forget_text(file);
     file->text = copy;
     file->length = length;
     file->open = file->read = true;
 }
-
-void anl_editor_close(anl_editor *editor, const char *path) { forget_text(need_file(editor, path)); }
 
 void anl_editor_refresh(anl_editor *editor)
 {
@@ -84,7 +89,7 @@ void anl_editor_refresh(anl_editor *editor)
 
 editor_file *anl_editor_file(anl_editor *editor, const char *path)
 {
-    editor_file *file = need_file(editor, path);
+    editor_file *file = editor_need_file(editor, path);
     if (file->read)
         return file;
     anl_arena *arena = anl_arena_new();
@@ -128,35 +133,19 @@ static editor_check *need_check(anl_editor *editor, const char *path)
     return check;
 }
 
-/* While one runs. */
-typedef struct hearing {
-    anl_editor *editor;
-    editor_check *check;
-    anl_arena *arena; /* the check's, if it comes to anything */
-} hearing;
-
 static void hear_files(void *context, const anl_recipe *recipe)
 {
-    hearing *h = context;
+    editor_hearing *h = context;
     anl_arena_free(&h->check->arena); /* what was seen before holds until something is seen again */
     h->check->arena = h->arena;
+    h->check->values = NULL;
+    h->check->value_count = h->check->value_capacity = 0;
+    h->check->weights = NULL;
+    h->check->weight_count = 0;
     h->check->file_count = recipe->file_count;
     h->check->files = ANL_NEW_ARRAY(h->arena, const char *, recipe->file_count + 1);
     for (int i = 0; i < recipe->file_count; i++)
-        h->check->files[i] = anl_arena_text(h->arena, need_file(h->editor, recipe->files[i])->identity);
-}
-
-static void hear_value(void *context, const anl_graph *graph, const anl_seen *seen)
-{
-    (void)context;
-    (void)graph;
-    (void)seen;
-}
-
-static void hear_traces(void *context, const anl_lint_pass *pass)
-{
-    (void)context;
-    (void)pass;
+        h->check->files[i] = anl_arena_text(h->arena, editor_need_file(h->editor, recipe->files[i])->identity);
 }
 
 anl_status anl_editor_check(anl_editor *editor, const char *path, const anl_lint_options *options, anl_diagnostics *diagnostics)
@@ -169,8 +158,9 @@ anl_status anl_editor_check(anl_editor *editor, const char *path, const anl_lint
         if (editor->files[i]->open)
             documents[with.document_count++] =
                 (anl_document){editor->files[i]->path, editor->files[i]->text, editor->files[i]->length};
-    hearing h = {editor, need_check(editor, path), anl_arena_new()};
-    const anl_lint_listener listener = {.witness = {hear_value, &h}, .read = hear_files, .traced = hear_traces, .context = &h};
+    editor_hearing h = {.editor = editor, .check = need_check(editor, path), .arena = anl_arena_new()};
+    const anl_lint_listener listener = {
+        .witness = {editor_hear_value, &h}, .read = hear_files, .traced = editor_hear_traces, .context = &h};
     anl_status status = anl_lint_heard(path, &with, &listener, diagnostics);
     if (h.check->arena != h.arena)
         anl_arena_free(&h.arena);
@@ -178,9 +168,18 @@ anl_status anl_editor_check(anl_editor *editor, const char *path, const anl_lint
     return status;
 }
 
+void anl_editor_close(anl_editor *editor, const char *path)
+{
+    editor_check *check = need_check(editor, path);
+    anl_arena *arena = check->arena;
+    *check = (editor_check){.path = check->path};
+    anl_arena_free(&arena);
+    forget_text(editor_need_file(editor, path));
+}
+
 bool anl_editor_reads(anl_editor *editor, const char *path, const char *other)
 {
-    const char *identity = need_file(editor, other)->identity;
+    const char *identity = editor_need_file(editor, other)->identity;
     const editor_check *check = need_check(editor, path);
     for (int i = 0; i < check->file_count; i++)
         if (!strcmp(check->files[i], identity))
@@ -195,6 +194,7 @@ void anl_editor_free(anl_editor **editor)
     anl_editor *e = *editor;
     for (int i = 0; i < e->file_count; i++) {
         forget_text(e->files[i]);
+        outline_free(&e->files[i]->good);
         free(e->files[i]->path);
         free(e->files[i]->identity);
         free(e->files[i]);

@@ -133,6 +133,8 @@ typedef struct anl_builtin {
 } anl_builtin;
 const anl_builtin *anl_builtin_find(const char *name);
 const anl_builtin *anl_builtin_at(int index); /* NULL past the end: for the reference, completion, did-you-mean */
+void anl_builtin_signature(anl_text *text, const anl_builtin *b); /* "mean(x, over, where=…)" */
+const char *anl_op_param_words(char kind);                        /* "axes" */
 /* anl_ops_print, anl_ops_has, anl_ops_nearest: <anlage/ops.h> */
 
 /* Operators of expressions: `+ - * / // ** %`, comparisons, and/or/not, unary minus. Static operands give static results; with a node the axis rule holds

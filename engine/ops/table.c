@@ -228,7 +228,7 @@ anl_status anl_graph_verify(const anl_graph *graph, anl_diagnostics *diagnostics
 
 /* ---- the reference ---- */
 
-static const char *kind_words(char kind)
+const char *anl_op_param_words(char kind)
 {
     switch (kind) {
     case 'v':
@@ -254,7 +254,7 @@ static const char *kind_words(char kind)
     }
 }
 
-static void add_signature(anl_text *text, const anl_builtin *b)
+void anl_builtin_signature(anl_text *text, const anl_builtin *b)
 {
     anl_text_printf(text, "%s(", b->name);
     for (int i = 0; i < b->param_count; i++) {
@@ -298,7 +298,7 @@ static void print_wrapped(FILE *out, const char *text, int indent, int width)
 static void print_one(FILE *out, const anl_builtin *b)
 {
     anl_text text = {0};
-    add_signature(&text, b);
+    anl_builtin_signature(&text, b);
     fprintf(out, "%s\n", text.data);
     anl_text_free(&text);
     print_wrapped(out, b->doc, 4, 100);
@@ -309,7 +309,7 @@ static void print_one(FILE *out, const anl_builtin *b)
             widest = (int)strlen(b->params[i].name);
     for (int i = 0; i < b->param_count; i++) {
         const anl_op_param *p = &b->params[i];
-        fprintf(out, "    %-*s  %s: %s", widest, p->name, kind_words(p->kind), p->doc);
+        fprintf(out, "    %-*s  %s: %s", widest, p->name, anl_op_param_words(p->kind), p->doc);
         if (p->fallback && strcmp(p->fallback, "none") != 0)
             fprintf(out, " (default: %s)", p->fallback);
         else if (p->fallback)
@@ -341,7 +341,7 @@ void anl_ops_print(FILE *out, const char *name)
             if (strcmp(b->family, family) != 0)
                 continue;
             anl_text text = {0};
-            add_signature(&text, b);
+            anl_builtin_signature(&text, b);
             int length = (int)strcspn(b->doc, ";."); /* the first part of the first sentence; a number's point does not end it */
             while (b->doc[length] == '.' && b->doc[length + 1] != ' ' && b->doc[length + 1])
                 length += 1 + (int)strcspn(b->doc + length + 1, ";.");

@@ -104,8 +104,18 @@ static const char *identity_of(reader *r, const char *path)
  * unreadable file is reported there. False: it could not be read as YAML, and a diagnostic says why. */
 static bool load(reader *r, const char *path, const anl_span *importer, int depth);
 
-/* Where an import is looked for: beside the importing file, then in the library's folder, then in its lib/. */
-enum { IMPORT_PLACES = 3 };
+/* Beside the importing file, then in the library's folder, then in its lib/. */
+void anl_import_places(anl_arena *arena, const char *importer, const char *text, const char *library,
+                       const char *places[ANL_IMPORT_PLACES])
+{
+    places[0] = text;
+    places[1] = places[2] = NULL;
+    if (text[0] == '/')
+        return;
+    places[0] = anl_arena_printf(arena, "%s%s", folder_of(arena, importer), text);
+    places[1] = library ? anl_arena_printf(arena, "%s/%s", library, text) : NULL;
+    places[2] = library ? anl_arena_printf(arena, "%s/lib/%s", library, text) : NULL;
+}
 
 static void import_missing(reader *r, const anl_syntax *s, const char *const *places)
 {
@@ -113,7 +123,7 @@ static void import_missing(reader *r, const anl_syntax *s, const char *const *pl
     const char *base = strrchr(s->text, '/'), **names = NULL;
     base = base ? base + 1 : s->text;
     int count = 0, capacity = 0;
-    for (int i = 0; i < IMPORT_PLACES && places[i]; i++) {
+    for (int i = 0; i < ANL_IMPORT_PLACES && places[i]; i++) {
         const char *folder_name = folder_of(r->arena, places[i]);
         DIR *folder = opendir(folder_name[0] ? folder_name : ".");
         anl_diagnostic_note(r->diagnostics, d, "looked for %s", shorten(r->arena, places[i]));
@@ -137,13 +147,9 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
         anl_reader_wrong_kind(r, s, where, "the path of a file", NULL);
         return;
     }
-    const char *places[IMPORT_PLACES] = {s->text}, *path = NULL, *identity = NULL;
-    if (s->text[0] != '/') {
-        places[0] = anl_arena_printf(r->arena, "%s%s", folder_of(r->arena, importer), s->text);
-        places[1] = r->library ? anl_arena_printf(r->arena, "%s/%s", r->library, s->text) : NULL;
-        places[2] = r->library ? anl_arena_printf(r->arena, "%s/lib/%s", r->library, s->text) : NULL;
-    }
-    for (int i = 0; i < IMPORT_PLACES && places[i] && !identity; i++) {
+    const char *places[ANL_IMPORT_PLACES], *path = NULL, *identity = NULL;
+    anl_import_places(r->arena, importer, s->text, r->library, places);
+    for (int i = 0; i < ANL_IMPORT_PLACES && places[i] && !identity; i++) {
         path = places[i];
         identity = identity_of(r, path);
     }

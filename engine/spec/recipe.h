@@ -74,7 +74,7 @@ struct anl_expression {
     anl_argument *arguments;
     int argument_count;
     const char *slice_axis;
-    anl_span slice_axis_span;
+    anl_span slice_axis_span; /* REPEAT: of the counter */
     anl_expression *start, *stop; /* SLICE: stop NULL and at true: a single index */
     bool at;
     int depth; /* of the tree below, for the limit */

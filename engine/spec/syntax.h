@@ -33,11 +33,19 @@ typedef struct anl_text_map {
 
 anl_span anl_source_span(const anl_source_file *source, size_t start, size_t end);
 
+/* Where an import is looked for, in this order; NULLs at the end. importer: the path of the file that imports. */
+enum { ANL_IMPORT_PLACES = 3 };
+void anl_import_places(anl_arena *arena, const char *importer, const char *text, const char *library,
+                       const char *places[ANL_IMPORT_PLACES]);
+
 /* The tree of a text. NULL after a diagnostic where it cannot be read as YAML. */
 anl_syntax *anl_syntax_parse(anl_arena *arena, const char *file, const char *text, size_t length, anl_diagnostics *diagnostics);
 /* The place of each byte of a scalar's text. */
 anl_text_map anl_syntax_map(anl_arena *arena, const anl_syntax *scalar);
 bool anl_syntax_null(const anl_syntax *s); /* nothing was written */
+
+/* A node as it stands, expression or pipeline, without diagnostics: for editors, which read files one by one. */
+anl_expression *anl_syntax_node(anl_arena *arena, const anl_syntax *s, anl_span where);
 
 /* The expression of a text; of kind ANL_E_ERROR after a diagnostic, never NULL. */
 anl_expression *anl_expression_read(anl_arena *arena, const char *text, const anl_text_map *map, anl_diagnostics *diagnostics);

@@ -274,10 +274,20 @@ const anl_key anl_step_key = {"step", "A name, `name: {arguments}`, or an expres
 
 static bool holds_steps(const anl_key *key) { return key->type == ANL_K_NODE || key->type == ANL_K_STEPS; }
 
+/* Its items are of its own type. */
+static bool holds_list(const anl_key *key)
+{
+    static const anl_key_type types[] = {ANL_K_LIST, ANL_K_VALUE, ANL_K_FILES, ANL_K_SIGNATURE, ANL_K_RANGE};
+    for (size_t i = 0; i < ANL_COUNT(types); i++)
+        if (key->type == types[i])
+            return true;
+    return false;
+}
+
 static const anl_key *below(const anl_key *key, const char *name)
 {
     if (!strcmp(name, "-"))
-        return holds_steps(key) ? &anl_step_key : key->type == ANL_K_LIST || key->type == ANL_K_VALUE ? key : NULL;
+        return holds_steps(key) ? &anl_step_key : holds_list(key) ? key : NULL;
     for (int i = 0; key->keys && i < key->keys->count; i++)
         if (!strcmp(key->keys->list[i].name, name))
             return &key->keys->list[i];

@@ -94,6 +94,8 @@ static anl_expression *read_repeat(reader *r, const anl_pair *pair)
     const char *counter = anl_reader_text(r, &keys[REPEAT_AS]);
     if (counter && anl_reader_check_name(r, "a counter", counter, keys[REPEAT_AS].value->span))
         e->name = counter;
+    if (keys[REPEAT_AS].value)
+        e->slice_axis_span = keys[REPEAT_AS].value->span;
     int capacity = 0;
     add_item(r, e,
              keys[REPEAT_TIMES].value ? anl_reader_value(r, keys[REPEAT_TIMES].value, keys[REPEAT_TIMES].span, false)
@@ -207,6 +209,12 @@ static anl_expression *read_pipeline(reader *r, const anl_syntax *s, anl_span wh
 anl_expression *anl_reader_node(reader *r, const anl_syntax *s, anl_span where)
 {
     return s->kind == ANL_Y_LIST ? read_pipeline(r, s, where, false) : anl_reader_value(r, s, where, false);
+}
+
+anl_expression *anl_syntax_node(anl_arena *arena, const anl_syntax *s, anl_span where)
+{
+    reader r = {.arena = arena};
+    return anl_reader_node(&r, s, where);
 }
 
 anl_expression *anl_reader_node_key(reader *r, const key *k) { return k->value ? anl_reader_node(r, k->value, k->span) : NULL; }
