@@ -151,7 +151,7 @@ static void add_named(const project *p, const char *scope, const char *name, con
     add_callee(project_function(p, name), out, count, most);
 }
 
-/* Those of a module: resnet(width=32), or if(…, one(…), another(…)). */
+/* Those of a module: network(width=32), or if(…, one(…), another(…)). */
 static void add_callees(const project *p, const char *scope, const anl_expression *e, const symbol **out, int *count, int most,
                         int depth)
 {
