@@ -11,6 +11,7 @@ enum { EXIT_GOOD = 0, EXIT_PROBLEMS = 1, EXIT_USAGE = 2, EXIT_INTERNAL = 3, EXIT
 
 int anl_cmd_bench(int argc, char **argv);
 int anl_cmd_devices(int argc, char **argv);
+int anl_cmd_draw(int argc, char **argv);
 int anl_cmd_eval(int argc, char **argv);
 int anl_cmd_explain(int argc, char **argv);
 int anl_cmd_fmt(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct command {
     {"run", "evaluate named values of a spec on given arrays", anl_cmd_run},
     {"bench", "images per second of a spec's training step", anl_cmd_bench},
     {"explain", "what a spec compiles to: sizes, costs, memory, kernels", anl_cmd_explain},
+    {"draw", "a spec's dataflow as a picture (SVG, PDF, PNG, DOT)", anl_cmd_draw},
     {"devices", "what a spec can run on here", anl_cmd_devices},
     {"ops", "reference of the language's operations", anl_cmd_ops},
     {"schema", "JSON Schema of specs, for editors", anl_cmd_schema},

@@ -263,6 +263,8 @@ anl_status anl_recipe_print(const anl_recipe *recipe, anl_text *out);
 
 /* An expression from text, for --fetch and tests; span positions count within text. NULL after a diagnostic. */
 anl_expression *anl_expression_parse(anl_arena *arena, const char *text, anl_span at, anl_diagnostics *diagnostics);
+/* As text that reads back to the same tree; pipelines and mappings have none. */
+void anl_expression_print(const anl_expression *e, anl_text *out);
 const anl_function *anl_recipe_function(const anl_recipe *recipe, const char *name);
 
 #endif

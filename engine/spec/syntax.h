@@ -51,7 +51,6 @@ anl_expression *anl_syntax_node(anl_arena *arena, const anl_syntax *s, anl_span 
 anl_expression *anl_expression_read(anl_arena *arena, const char *text, const anl_text_map *map, anl_diagnostics *diagnostics);
 bool anl_name_valid(const char *text); /* a letter or _, then letters, digits and _; not a word of the expression language */
 bool anl_expression_uses(const anl_expression *e, const char *name);
-void anl_expression_print(const anl_expression *e, anl_text *out); /* as text that reads back to the same tree */
 /* The text of an expression that can be read, with blanks where they are usual and its line ends kept. */
 void anl_expression_layout(anl_arena *arena, const char *text, anl_diagnostics *diagnostics, anl_text *out);
 
