@@ -317,6 +317,8 @@ const char *anl_diagnostic_nearest(anl_diagnostics *list, anl_diagnostic *d, anl
     return near;
 }
 
+anl_diagnostic *anl_diagnostics_added(anl_diagnostics *list, int index) { return list->items[index]; }
+
 void anl_diagnostics_append(anl_diagnostics *list, const anl_diagnostics *other)
 {
     for (int i = 0; i < other->source_count; i++)

@@ -88,6 +88,8 @@ anl_node *anl_value_node(anl_context *context, const anl_value *value, anl_dtype
         }
         return anl_g_const(g, dtype, dtype == ANL_BOOL ? value->number != 0 : value->number);
     case ANL_V_BOOL:
+        if (dtype != ANL_BOOL)
+            return not_a_tensor(context, value);
         return anl_g_const(g, dtype, value->truth);
     default:
         return not_a_tensor(context, value);
@@ -150,9 +152,6 @@ bool anl_read_number(anl_context *context, const anl_value *value, double fallba
         return true;
     case ANL_V_NUMBER:
         *out = value->number;
-        return true;
-    case ANL_V_BOOL:
-        *out = value->truth;
         return true;
     case ANL_V_NODE:
         anl_problem(context, ANL_A_not_static, anl_value_span(context, value), "%s must be known when the spec is read, but this is computed", what);

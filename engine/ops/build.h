@@ -99,7 +99,6 @@ anl_node *anl_g_flip(anl_graph *g, anl_node *a, int32_t axis);
 
 /* ---- scalar operations ---- */
 const char *anl_scalar_name(anl_scalar s);
-const char *anl_scalar_symbol(anl_scalar s); /* "+", "//" …, or its name */
 int anl_scalar_arity(anl_scalar s);
 char anl_scalar_types(anl_scalar s);
 int anl_scalar_cost(anl_scalar s);

@@ -670,7 +670,9 @@ static bool common_nodes(anl_context *context, anl_scalar s, const anl_value *op
     if (what == 'b')
         dtype = ANL_BOOL;
     for (int i = 0; i < count; i++)
-        if (!(nodes[i] = anl_value_node(context, &operands[i], dtype)))
+        if (operands[i].kind == ANL_V_BOOL) /* beside a condition, with which it is compared */
+            nodes[i] = anl_g_const(context->graph, dtype, operands[i].truth);
+        else if (!(nodes[i] = anl_value_node(context, &operands[i], dtype)))
             return false;
     return true;
 }
@@ -703,8 +705,13 @@ anl_status anl_operator(anl_context *context, anl_scalar s, const anl_value *ope
             *result = static_bool(context, s == ANL_S_NOT ? !a : s == ANL_S_AND ? a && b : a || b);
             return ANL_OK;
         }
-    } else if (all_static) {
-        return static_numbers(context, s, operands, count, result);
+    } else {
+        /* true and false, written or known, are no numbers; a tensor of conditions counts as zeros and ones */
+        for (int i = 0; i < count; i++)
+            if (operands[i].kind == ANL_V_BOOL && (scalars[s].types != 'c' || !is_condition(&operands[!i])))
+                return wrong_operand(context, s, &operands[i], "numbers");
+        if (all_static)
+            return static_numbers(context, s, operands, count, result);
     }
     char what = scalars[s].types == 'c' ? '=' : scalars[s].types;
     if (s == ANL_S_DIV)
@@ -781,7 +788,7 @@ static anl_status build_clamp(anl_context *context, const anl_value *arguments, 
 /* 1/2 + tanh(x/2)/2: neither it nor its gradient overflows. */
 static anl_status build_sigmoid(anl_context *context, const anl_value *arguments, anl_value *result)
 {
-    if (is_static_number(&arguments[0])) {
+    if (is_static_number(&arguments[0]) && arguments[0].kind != ANL_V_BOOL) {
         *result = static_float(context, 1 / (1 + exp(-static_number(&arguments[0]))));
         return ANL_OK;
     }
@@ -813,6 +820,9 @@ static anl_status build_where(anl_context *context, const anl_value *arguments, 
     if (!is_condition(&arguments[0]))
         return wrong_operand(context, ANL_S_SELECT, &arguments[0], "a condition (a comparison, a mask) first");
     bool conditions = is_condition(&arguments[1]) && is_condition(&arguments[2]);
+    for (int i = 1; i < 3; i++)
+        if (arguments[i].kind == ANL_V_BOOL && !conditions)
+            return wrong_operand(context, ANL_S_SELECT, &arguments[i], "two numbers or two conditions to choose from");
     anl_node *nodes[3];
     if (!(nodes[0] = anl_value_node(context, &arguments[0], ANL_BOOL)) ||
         !common_nodes(context, ANL_S_SELECT, &arguments[1], 2, conditions ? 'b' : 'n', &nodes[1]))

@@ -140,6 +140,7 @@ const char *anl_op_param_words(char kind);                        /* "axes" */
 /* Operators of expressions: `+ - * / // ** %`, comparisons, and/or/not, unary minus. Static operands give static results; with a node the axis rule holds
  * (A0402 without outer). name is the scalar's name ("add", "less", …). */
 anl_status anl_operator(anl_context *context, anl_scalar scalar, const anl_value *operands, int count, anl_value *result);
+const char *anl_scalar_symbol(anl_scalar s); /* "+", "//" …, or its name */
 /* A static number, or a node, as a node of dtype (constant, cast). NULL with a diagnostic if it is neither. */
 anl_node *anl_value_node(anl_context *context, const anl_value *value, anl_dtype dtype);
 const char *anl_value_kind_text(const anl_value *value); /* "a list", "an axis", "a tensor [batch 64]" … for messages */

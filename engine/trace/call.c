@@ -1,6 +1,7 @@
 /* Calls: functions and modules (signatures, ride-along axes, paths), builtins, the tracer's own forms, pipelines and repeat.
  * In: a call with its arguments and, in a pipeline, the value so far. Out: its value.
  * A function sees only the axes of its signature: the others are renamed to hidden ones on entry and back on exit. */
+#include "base/report.h"
 #include "trace/tracer.h"
 
 callable *callable_of(const anl_value *v) { return v->kind == ANL_V_FUNCTION ? v->function : NULL; }
@@ -330,6 +331,19 @@ static anl_value returned_value(tracer *t, frame *f)
     return plain(t, f->place, evaluate(t, f->place, fn->returns, WANT_VALUE));
 }
 
+/* Problems since `first` that lie in another file than the call are told of the call: one line of each file on the way. */
+static void label_calls(tracer *t, int first, const char *name, anl_span span)
+{
+    for (int i = first; span.line && i < anl_diagnostics_count(t->diagnostics); i++) {
+        anl_diagnostic *d = anl_diagnostics_added(t->diagnostics, i);
+        bool there = !d->span.file || !d->span.line || !strcmp(d->span.file, span.file);
+        for (int k = 0; k < d->label_count && !there; k++)
+            there = d->labels[k].span.file && !strcmp(d->labels[k].span.file, span.file);
+        if (!there)
+            anl_diagnostic_label(t->diagnostics, d, span, "in this call of `%s`", name);
+    }
+}
+
 anl_value call_function(tracer *t, place *p, const callable *c, const bound_argument *given, int given_count,
                         const anl_expression *arguments, const anl_value *piped, anl_span span, frame **made)
 {
@@ -515,6 +529,13 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
                 wanted[k] = axis_named(t, f->place, input->axes[k].name);
         }
         entry *n = scope_add(t, f->scope, ENTRY_VALUE, input->name, input->span);
+        if (inputs[i].kind == ANL_V_FUNCTION || inputs[i].kind == ANL_V_TEXT || inputs[i].kind == ANL_V_AXIS) {
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, inputs[i].span.line ? inputs[i].span : span,
+                                             "`%s` of %s needs a value, and this is %s", input->name, b.callee, anl_value_kind_text(&inputs[i]));
+            anl_diagnostic_label(t->diagnostics, d, input->span, "the input is declared here");
+            b.failed = true;
+            continue;
+        }
         anl_value v = plain(t, p, inputs[i]);
         if (named && (v.kind == ANL_V_INT || v.kind == ANL_V_NUMBER || v.kind == ANL_V_BOOL)) {
             report_missing_axis(t, &b, "axes", NULL, v.span.line ? v.span : span, input->span);
@@ -581,7 +602,9 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
     const anl_span site = t->graph->site;
     if (!p->frame->function)
         t->graph->site = span;
+    const int before = anl_diagnostics_count(t->diagnostics);
     anl_value result = returned_value(t, f);
+    label_calls(t, before, c->name, span);
     t->graph->site = site;
     result = map_nodes(t, result, leave_node, &b);
     if (c->source) { /* gradients stop at a copy */
@@ -954,9 +977,10 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
                               anl_span span)
 {
     const anl_expression *slots[10] = {0};
-    anl_value arguments[10];
+    anl_value arguments[10], origins[10]; /* origins: as they were written */
     bool filled[10] = {0};
     bool failed = false;
+    int duration = -1; /* the argument that is one */
     const bool draw = !strcmp(b->family, "draw");
     int pairs = -1; /* where the keywords are axes: rename, replicate */
     for (int i = 0; i < b->param_count; i++)
@@ -965,7 +989,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     bool keywords = false;
     draw_request request = {0};
     for (int i = 0; i < 10; i++)
-        arguments[i] = no_value;
+        arguments[i] = origins[i] = no_value;
     const int count = e ? e->argument_count : 0;
     for (int i = 0; i < count; i++) {
         const anl_argument *a = &e->arguments[i];
@@ -1063,12 +1087,18 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
                 failed |= arguments[i].kind == ANL_V_NONE;
                 if (arguments[i].kind == ANL_V_LIST && kind == 'a' && arguments[i].list.count == 1)
                     arguments[i] = arguments[i].list.items[0];
+                origins[i] = arguments[i];
+                arguments[i] = value_used(arguments[i], slots[i]->span);
             }
-            if (arguments[i].kind == ANL_V_DURATION)
+            if (arguments[i].kind == ANL_V_DURATION) {
+                duration = i;
                 arguments[i] = plain(t, p, arguments[i]);
+            }
             for (int k = 0; arguments[i].kind == ANL_V_LIST && k < arguments[i].list.count; k++)
-                if (arguments[i].list.items[k].kind == ANL_V_DURATION)
-                    arguments[i].list.items[k] = plain(t, p, arguments[i].list.items[k]);
+                if (arguments[i].list.items[k].kind == ANL_V_DURATION) {
+                    no_duration(t, &arguments[i].list.items[k], NULL, b->name, arguments[i].list.items[k].span);
+                    failed = true;
+                }
             if (takes_value(kind) && !first && filled[i])
                 first = &arguments[i];
         }
@@ -1087,6 +1117,9 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
             anl_diagnostic_note(t->diagnostics, d, "%s: %s", b->params[i].name, b->params[i].doc ? b->params[i].doc : "");
         failed = true;
     }
+    for (int i = 0; duration >= 0 && !failed && i < b->param_count; i++)
+        if (i != duration && (strcmp(b->family, "elementwise") || !counts_steps(&arguments[i])))
+            failed = !no_duration(t, &origins[duration], arguments[i].kind != ANL_V_NONE ? &arguments[i] : NULL, b->name, slots[duration] ? slots[duration]->span : span);
     if (failed)
         return no_value;
     for (int i = 0; first && first->kind == ANL_V_NODE && i < b->param_count; i++)
@@ -1124,8 +1157,11 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     if (draw && !prepare_draw(t, p, &c, &request))
         return no_value;
     anl_value result = no_value;
-    if (b->build(&c, arguments, &result))
+    const int before = anl_diagnostics_count(t->diagnostics);
+    if (b->build(&c, arguments, &result)) {
+        label_origins(t, before, origins, arguments, b->param_count);
         return no_value;
+    }
     if (result.kind != ANL_V_NONE)
         result.span = span;
     return result;
@@ -1318,6 +1354,12 @@ anl_value evaluate_pipeline(tracer *t, place *p, const anl_expression *e, const 
         has = true;
         if (so_far.kind == ANL_V_NONE)
             return no_value;
+        if (i == 0 && !input && so_far.kind == ANL_V_FUNCTION) {
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->items[0]->span,
+                                             "a pipeline begins with a value, and this is %s", anl_value_kind_text(&so_far));
+            anl_diagnostic_note(t->diagnostics, d, "every further step is fed with the value so far; the first one is that value");
+            return no_value;
+        }
         so_far.outer = false;
     }
     return so_far;

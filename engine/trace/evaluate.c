@@ -3,6 +3,7 @@
  * silently. Names are evaluated at first use, so the order of a file does not matter. */
 #include <math.h>
 
+#include "base/report.h"
 #include "trace/tracer.h"
 
 enum { MAX_DEPTH = 400 };
@@ -63,6 +64,67 @@ anl_value plain(tracer *t, place *p, anl_value v)
     context_at(t, p, v.span);
     return value_node_of(
         anl_g_binary(t->graph, ANL_S_MUL, anl_g_const(t->graph, ANL_F32, v.duration.count), anl_g_step(t->graph, 1)), v.span);
+}
+
+bool needs_number(tracer *t, const anl_value *v, anl_span span, const char *what)
+{
+    if (v->kind != ANL_V_BOOL && v->kind != ANL_V_DURATION)
+        return v->kind != ANL_V_NONE;
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, v->kind == ANL_V_BOOL ? ANL_A_type_mismatch : ANL_A_bad_unit, span,
+                                     "%s must be a number or a tensor, and this is %s", what, anl_value_kind_text(v));
+    if (v->span.line && v->span.line != span.line)
+        anl_diagnostic_label(t->diagnostics, d, v->span, "it comes from here");
+    return false;
+}
+
+/* Made of the step alone. A chain that is longer than any schedule is not looked through to its end. */
+static bool is_schedule(const anl_node *node, int *budget)
+{
+    if (node->op == ANL_OP_STEP || node->op == ANL_OP_CONST || --*budget < 0)
+        return true;
+    if (node->op != ANL_OP_SCALAR || node->rank)
+        return false;
+    for (int i = 0; i < node->input_count; i++)
+        if (!is_schedule(node->inputs[i], budget))
+            return false;
+    return true;
+}
+
+bool counts_steps(const anl_value *v)
+{
+    int budget = 1000;
+    return v->kind != ANL_V_NODE || is_schedule(v->node, &budget);
+}
+
+bool no_duration(tracer *t, const anl_value *duration, const anl_value *with, const char *operation, anl_span use)
+{
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, use, "`%s` of a duration and %s: only what counts steps can be combined with one",
+                                     operation, with ? anl_value_kind_text(with) : "data");
+    if (duration->span.line && (duration->span.line != use.line || duration->span.file != use.file))
+        anl_diagnostic_label(t->diagnostics, d, duration->span, "the duration comes from here");
+    anl_diagnostic_note(t->diagnostics, d, "durations belong in schedules, beside `step`, `length` and other durations");
+    return false;
+}
+
+anl_value value_used(anl_value v, anl_span use)
+{
+    if (v.kind != ANL_V_NODE && v.kind != ANL_V_NONE)
+        v.span = use;
+    return v;
+}
+
+/* Problems since `first` at the use of a value that was written elsewhere. */
+void label_origins(tracer *t, int first, const anl_value *origins, const anl_value *used, int count)
+{
+    for (int i = first; i < anl_diagnostics_count(t->diagnostics); i++) {
+        anl_diagnostic *d = anl_diagnostics_added(t->diagnostics, i);
+        for (int k = 0; k < count; k++) {
+            anl_span from = origins[k].span, use = used[k].span;
+            if (from.line && d->span.line == use.line && d->span.column == use.column && d->span.file && use.file &&
+                !strcmp(d->span.file, use.file) && (from.file != use.file || from.line != use.line))
+                anl_diagnostic_label(t->diagnostics, d, from, "it comes from here");
+        }
+    }
 }
 
 bool static_steps(tracer *t, const anl_value *v, double *out)
@@ -210,6 +272,28 @@ static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v
     return no_value;
 }
 
+static anl_value bad_unit(tracer *t, const anl_param *param, const anl_value *v, anl_span span, const char *of, const char *wanted)
+{
+    if (reported(t, ANL_A_bad_unit, span))
+        return no_value;
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, span, "`%s`%s%s is %s, and this is %s", param->name,
+                                     *of ? " of " : "", of, wanted, anl_value_kind_text(v));
+    anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
+    anl_diagnostic_note(t->diagnostics, d, "durations carry a unit: 313it (steps) or 10ep (epochs)");
+    return no_value;
+}
+
+/* A list of numbers stays one: `area: [0.3, 1.0]`. */
+static bool numbers_in_list(const anl_expression *e)
+{
+    bool numbers = e && e->kind == ANL_E_LIST && e->item_count;
+    for (int i = 0; numbers && i < e->item_count; i++) {
+        const anl_expression *item = e->items[i];
+        numbers = item->kind == ANL_E_NUMBER || (item->kind == ANL_E_OPERATOR && item->item_count == 1 && item->items[0]->kind == ANL_E_NUMBER);
+    }
+    return numbers;
+}
+
 anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span span, const char *of)
 {
     const char *type = param_type(param);
@@ -221,8 +305,10 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
         return in_range(t, param, &v, (double)v.integer) ? v : no_value;
     }
     if (!strcmp(type, "number")) {
-        if (v.kind == ANL_V_NODE || v.kind == ANL_V_DURATION)
+        if (v.kind == ANL_V_NODE)
             return v;
+        if (v.kind == ANL_V_DURATION)
+            return bad_unit(t, param, &v, span, of, "a number");
         if (v.kind != ANL_V_INT && v.kind != ANL_V_NUMBER)
             return bad_param(t, param, &v, span, of, "a number");
         return in_range(t, param, &v, v.kind == ANL_V_INT ? (double)v.integer : v.number) ? v : no_value;
@@ -231,20 +317,24 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
         return v.kind == ANL_V_BOOL ? v : bad_param(t, param, &v, span, of, "true or false");
     if (!strcmp(type, "text"))
         return v.kind == ANL_V_TEXT ? v : bad_param(t, param, &v, span, of, "a text");
-    if (!strcmp(type, "list"))
-        return v.kind == ANL_V_LIST ? v : bad_param(t, param, &v, span, of, "a list");
+    if (!strcmp(type, "list")) {
+        if (v.kind != ANL_V_LIST)
+            return bad_param(t, param, &v, span, of, "a list");
+        for (int i = 0; numbers_in_list(param->value) && i < v.list.count; i++) {
+            const anl_value *item = &v.list.items[i];
+            if (item->kind != ANL_V_INT && item->kind != ANL_V_NUMBER && item->kind != ANL_V_NODE)
+                return bad_param(t, param, item, item->span.line ? item->span : span, of, "a list of numbers");
+        }
+        return v;
+    }
     if (!strcmp(type, "duration")) {
         if (v.kind == ANL_V_INT && v.integer == 0) {
             v.kind = ANL_V_DURATION;
             v.duration.count = 0;
             v.duration.epochs = false;
         }
-        if (v.kind != ANL_V_DURATION) {
-            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, span, "`%s`%s%s is a duration, and this is %s",
-                                             param->name, *of ? " of " : "", of, anl_value_kind_text(&v));
-            anl_diagnostic_note(t->diagnostics, d, "durations carry a unit: 313it (steps) or 10ep (epochs)");
-            return no_value;
-        }
+        if (v.kind != ANL_V_DURATION)
+            return bad_unit(t, param, &v, span, of, "a duration");
         return in_range(t, param, &v, v.duration.count) ? v : no_value;
     }
     if (!strcmp(type, "axis")) {
@@ -734,6 +824,15 @@ static anl_value duration_operator(anl_scalar s, const anl_value *v, anl_span sp
     return no_value;
 }
 
+/* Steps are counted from 0 and bounded by whole numbers; otherwise a plain number beside a duration has lost its unit. */
+static bool may_meet_duration(anl_scalar s, const anl_value *other)
+{
+    const bool number = other->kind == ANL_V_INT || other->kind == ANL_V_NUMBER;
+    if (!number || s == ANL_S_MUL || s == ANL_S_DIV || s == ANL_S_FLOORDIV || s == ANL_S_MOD || s == ANL_S_POW)
+        return counts_steps(other);
+    return other->kind == ANL_V_INT && other->integer == 0;
+}
+
 static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
 {
     anl_scalar s = ANL_S_ADD;
@@ -778,13 +877,23 @@ static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
         anl_value r = duration_operator(s, v, e->span, &done);
         if (done)
             return r;
+        const int which = v[0].kind == ANL_V_DURATION ? 0 : 1;
+        if (v[!which].kind != ANL_V_DURATION && !may_meet_duration(s, &v[!which])) {
+            no_duration(t, &v[which], &v[!which], anl_scalar_symbol(s), e->span);
+            return no_value;
+        }
     }
+    anl_value origins[2];
+    memcpy(origins, v, sizeof v);
     for (int i = 0; i < count; i++)
-        v[i] = plain(t, p, v[i]);
+        v[i] = value_used(plain(t, p, v[i]), e->items[greater || greater_equal ? 1 - i : i]->span);
     anl_context c = context_at(t, p, e->span);
     anl_value result = no_value;
-    if (anl_operator(&c, s, v, count, &result))
+    const int before = anl_diagnostics_count(t->diagnostics);
+    if (anl_operator(&c, s, v, count, &result)) {
+        label_origins(t, before, origins, v, count);
         return no_value;
+    }
     result.span = e->span;
     result.outer = false;
     return result;

@@ -252,7 +252,7 @@ anl_node *projected(tracer *t, record *r, anl_node *value)
     p->scope = scope_new(t, r->owner->where->scope);
     scope_add(t, p->scope, ENTRY_VALUE, r->owner->name, d->span)->value = value_node_of(value, d->span);
     anl_value v = evaluate(t, p, d->project, WANT_VALUE);
-    return v.kind == ANL_V_NONE ? NULL
+    return !needs_number(t, &v, d->project->span, "a projected value") ? NULL
                                 : fit_axes(t, node_of(t, p, &v, d->project->span), r->state->axes, r->state->rank,
                                            "the projection", d->project->span);
 }
@@ -315,7 +315,7 @@ anl_node *initial_value(tracer *t, record *r)
         context_at(t, p, d->span);
         t->init_shape = shape_only(t, r->state->axes, r->state->rank);
         anl_value v = evaluate(t, p, d->init, WANT_VALUE);
-        node = v.kind == ANL_V_NONE ? NULL : node_of(t, p, &v, d->init->span);
+        node = !needs_number(t, &v, d->init->span, "a first value") ? NULL : node_of(t, p, &v, d->init->span);
         t->init_axes = axes;
         t->init_rank = rank;
         t->init_shape = shape;
@@ -369,7 +369,7 @@ anl_value state_next(tracer *t, entry *n, anl_span use)
     place *p = place_for_node(t, n->where, anl_arena_printf(t->arena, "%s.next", n->name));
     anl_value v = evaluate(t, p, d->update, WANT_VALUE);
     record *r = state_record(t, n);
-    anl_node *node = v.kind == ANL_V_NONE || !r ? NULL : node_of(t, p, &v, d->update->span);
+    anl_node *node = !needs_number(t, &v, d->update->span, "a new value") || !r ? NULL : node_of(t, p, &v, d->update->span);
     if (node)
         node = fit_axes(t, node, r->state->axes, r->state->rank, "the new value", d->update->span);
     n->next = value_node_of(node, d->span);

@@ -98,10 +98,10 @@ static void new_phase(tracer *t, int64_t step)
 /* ---- losses, metrics ---- */
 static anl_node *loss_node(tracer *t, const anl_expression *e, place *p, const char *what, const char *name, anl_span span)
 {
-    anl_value v = plain(t, p, evaluate(t, p, e, WANT_VALUE));
+    anl_value v = evaluate(t, p, e, WANT_VALUE);
     if (v.kind == ANL_V_NONE)
         return NULL;
-    if (v.kind != ANL_V_NODE && v.kind != ANL_V_INT && v.kind != ANL_V_NUMBER && v.kind != ANL_V_BOOL) {
+    if (v.kind != ANL_V_NODE && v.kind != ANL_V_INT && v.kind != ANL_V_NUMBER) {
         anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the %s `%s` must be a number, and this is %s", what, name,
                      anl_value_kind_text(&v));
         return NULL;

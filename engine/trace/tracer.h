@@ -262,6 +262,11 @@ anl_value evaluate(tracer *t, place *p, const anl_expression *e, want w);
 anl_value entry_value(tracer *t, entry *n, anl_span use);
 anl_value value_node_of(anl_node *node, anl_span span);
 anl_value plain(tracer *t, place *p, anl_value v); /* a duration becomes steps */
+bool needs_number(tracer *t, const anl_value *v, anl_span span, const char *what); /* reports conditions and durations */
+bool counts_steps(const anl_value *v); /* what durations may be compared and combined with: schedules, and numbers */
+bool no_duration(tracer *t, const anl_value *duration, const anl_value *with, const char *operation, anl_span use);
+anl_value value_used(anl_value v, anl_span use); /* static values: problems are reported where they are used */
+void label_origins(tracer *t, int first, const anl_value *origins, const anl_value *used, int count);
 anl_context context_at(tracer *t, place *p, anl_span span);
 int32_t axis_named(tracer *t, place *p, const char *name); /* axis params first */
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out);
