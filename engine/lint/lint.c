@@ -9,6 +9,7 @@
 #include "spec/overrides.h"
 
 static anl_lint_family *const families[] = {
+    anl_lint_untaken,
     NULL,
 };
 

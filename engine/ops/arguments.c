@@ -41,7 +41,7 @@ const char *anl_value_kind_text(const anl_value *value)
     case ANL_V_NUMBER:
         return "a number";
     case ANL_V_BOOL:
-        return "a condition";
+        return value->truth ? "`true`" : "`false`";
     case ANL_V_TEXT:
         return "a word";
     case ANL_V_AXIS:

@@ -127,6 +127,64 @@ static void check_param_range(reader *r, const anl_param *param)
     param->value->kind = ANL_E_ERROR; /* reported */
 }
 
+/* [least, greatest]: numbers, or durations where the param is one; whole ones where it is of type int. */
+static void check_bounds(reader *r, anl_param *param)
+{
+    const anl_expression *bounds[2] = {param->low, param->high};
+    const char *own = param->type ? param->type : param->value ? literal_type(param->value) : NULL;
+    for (int i = 0; i < 2; i++) {
+        const char *found = bounds[i] ? literal_type(bounds[i]) : NULL;
+        if (!found)
+            continue;
+        const bool duration = !strcmp(found, "duration"), number = !strcmp(found, "int") || !strcmp(found, "number");
+        if (!duration && !number) {
+            anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_type_mismatch, bounds[i]->span,
+                                             "the range of `%s` is from one number to another, and this is %s", param->name, type_words(found));
+            anl_diagnostic_suggest(r->diagnostics, d, "write `range: [least, greatest]`");
+        } else if (own && duration != !strcmp(own, "duration") && (duration || bounds[i]->number != 0)) {
+            anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_bad_unit, bounds[i]->span, "`%s` is %s, and this bound is %s", param->name,
+                                             type_words(own), type_words(found));
+            anl_diagnostic_label(r->diagnostics, d, param->span, "declared here");
+        } else if (param->type && !strcmp(param->type, "int") && !bounds[i]->integer) {
+            anl_diagnose(r->diagnostics, ANL_A_type_mismatch, bounds[i]->span, "`%s` is a whole number, and this bound is none", param->name);
+        }
+    }
+    double low, high;
+    if (anl_reader_evaluate(r, param->low, 0, &low) && anl_reader_evaluate(r, param->high, 0, &high) && low > high) {
+        anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_out_of_range, param->high->span, "the range of `%s` ends below its beginning", param->name);
+        anl_diagnostic_label(r->diagnostics, d, param->low->span, "it begins here");
+        param->low = param->high = NULL; /* nothing can lie within it */
+    }
+}
+
+/* Numbers and something else in one list. */
+static void check_list(reader *r, const char *name, const anl_expression *list)
+{
+    const anl_expression *number = NULL, *other = NULL;
+    for (int i = 0; list->kind == ANL_E_LIST && i < list->item_count; i++) {
+        const char *type = literal_type(list->items[i]);
+        if (type && (!strcmp(type, "int") || !strcmp(type, "number")))
+            number = list->items[i];
+        else if (type && strcmp(type, "list"))
+            other = list->items[i];
+    }
+    if (!number || !other)
+        return;
+    anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_type_mismatch, other->span, "`%s` is a list of numbers, and this is %s", name,
+                                     type_words(literal_type(other)));
+    anl_diagnostic_label(r->diagnostics, d, number->span, "a number stands here");
+}
+
+/* pixels, mm, %; not 7. */
+static void check_unit(reader *r, const key *unit, const char *name)
+{
+    const char *text = anl_reader_text(r, unit);
+    if (!text || (text[strspn(text, "+-.0123456789")] == text[0] && strcmp(text, "true") && strcmp(text, "false")))
+        return;
+    anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_bad_unit, unit->value->span, "`%s` cannot be the unit of `%s`", text, name);
+    anl_diagnostic_note(r->diagnostics, d, "a unit is a word: images, pixels, degrees");
+}
+
 /* `name: default`, `name: type` or `name: {default, type, range, unit, doc}`. An existing param is overridden in the parts that
  * are given. */
 void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool again)
@@ -156,8 +214,10 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
                 anl_reader_wrong_kind(r, range, keys[PARAM_RANGE].span, "two numbers", "write `range: [least, greatest]`");
             }
         }
-        if (keys[PARAM_UNIT].value)
+        if (keys[PARAM_UNIT].value) {
             param->unit = anl_reader_text(r, &keys[PARAM_UNIT]);
+            check_unit(r, &keys[PARAM_UNIT], pair->key);
+        }
         if (keys[PARAM_DOC].value)
             param->doc = anl_reader_text(r, &keys[PARAM_DOC]);
         value = keys[PARAM_DEFAULT].value;
@@ -178,14 +238,18 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
                     return;
                 }
     }
-    if (!value)
+    if (!value) {
+        check_bounds(r, param);
         return;
+    }
     const char *text_type = wanted && !strcmp(wanted, "text") ? wanted : param->type;
     anl_expression *e = read_param_value(r, value, span, text_type);
     if (wanted)
         check_param_type(r, param, e, wanted, declared);
+    check_list(r, param->name, e);
     param->value = e;
     param->value_span = e->span;
+    check_bounds(r, param);
 }
 
 void anl_reader_params(reader *r)

@@ -8,6 +8,23 @@ callable *callable_of(const anl_value *v) { return v->kind == ANL_V_FUNCTION ? v
 
 static bool is_name(const anl_expression *e, const char *name) { return e->kind == ANL_E_NAME && !strcmp(e->name, name); }
 
+/* Names and numbers, joined by dots; or nothing. */
+static bool is_path(const char *text)
+{
+    for (const char *part = text; *part;) {
+        const size_t length = strcspn(part, "."), digits = strspn(part, "0123456789");
+        if (!length || (digits && digits < length))
+            return false;
+        for (size_t i = 0; i < length; i++)
+            if (part[i] == ' ' || part[i] == '"' || part[i] == '\'' || part[i] == '[' || part[i] == '{' || part[i] == '(' || part[i] == '*')
+                return false;
+        part += length;
+        if (*part == '.' && !*++part)
+            return false;
+    }
+    return true;
+}
+
 /* The text of `as:` and `key:`: a word, a number, a quoted text, or words joined by dots. The counter of the repeat around the
  * step, or "", adds nothing to the path: the step's weights lie directly under the number. */
 static const char *component_text(tracer *t, place *p, const anl_expression *e)
@@ -20,7 +37,9 @@ static const char *component_text(tracer *t, place *p, const anl_expression *e)
         return e->name;
     }
     case ANL_E_TEXT:
-        return e->name;
+        if (is_path(e->name))
+            return e->name;
+        break;
     case ANL_E_NUMBER:
         if (e->integer)
             return anl_arena_printf(t->arena, "%lld", (long long)e->number);
@@ -1117,9 +1136,11 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
             anl_diagnostic_note(t->diagnostics, d, "%s: %s", b->params[i].name, b->params[i].doc ? b->params[i].doc : "");
         failed = true;
     }
+    const bool timeless = strcmp(b->family, "elementwise");
     for (int i = 0; duration >= 0 && !failed && i < b->param_count; i++)
-        if (i != duration && (strcmp(b->family, "elementwise") || !counts_steps(&arguments[i])))
-            failed = !no_duration(t, &origins[duration], arguments[i].kind != ANL_V_NONE ? &arguments[i] : NULL, b->name, slots[duration] ? slots[duration]->span : span);
+        if (timeless || (i != duration && !counts_steps(&arguments[i])))
+            failed = !no_duration(t, &origins[duration], timeless ? NULL : &arguments[i], b->name,
+                                  slots[duration] ? slots[duration]->span : span);
     if (failed)
         return no_value;
     for (int i = 0; first && first->kind == ANL_V_NODE && i < b->param_count; i++)

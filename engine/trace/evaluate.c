@@ -98,8 +98,10 @@ bool counts_steps(const anl_value *v)
 
 bool no_duration(tracer *t, const anl_value *duration, const anl_value *with, const char *operation, anl_span use)
 {
-    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_bad_unit, use, "`%s` of a duration and %s: only what counts steps can be combined with one",
-                                     operation, with ? anl_value_kind_text(with) : "data");
+    anl_diagnostic *d = with ? anl_diagnose(t->diagnostics, ANL_A_bad_unit, use,
+                                            "`%s` of a duration and %s: only what counts steps can be combined with one", operation,
+                                            anl_value_kind_text(with))
+                             : anl_diagnose(t->diagnostics, ANL_A_bad_unit, use, "`%s` takes no durations", operation);
     if (duration->span.line && (duration->span.line != use.line || duration->span.file != use.file))
         anl_diagnostic_label(t->diagnostics, d, duration->span, "the duration comes from here");
     anl_diagnostic_note(t->diagnostics, d, "durations belong in schedules, beside `step`, `length` and other durations");
@@ -396,8 +398,12 @@ static anl_value field_value(tracer *t, entry *n)
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_key, f->span, "the spec has data but no param `batch`");
         anl_diagnostic_suggest(t->diagnostics, d, "add `batch: {default: 64, range: [2, 8192], unit: images}` to params");
     }
-    if (size.kind != ANL_V_INT)
+    if (size.kind != ANL_V_INT) {
+        if (size.kind != ANL_V_NONE)
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, size.span, "`batch` must be a whole number, and this is %s",
+                         anl_value_kind_text(&size));
         return no_value;
+    }
     if (size.integer < 1 || size.integer > 1 << 20) {
         anl_diagnose(t->diagnostics, ANL_A_out_of_range, size.span, "batch = %lld is out of range", (long long)size.integer);
         return no_value;

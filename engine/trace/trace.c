@@ -99,8 +99,11 @@ static void new_phase(tracer *t, int64_t step)
 static anl_node *loss_node(tracer *t, const anl_expression *e, place *p, const char *what, const char *name, anl_span span)
 {
     anl_value v = evaluate(t, p, e, WANT_VALUE);
-    if (v.kind == ANL_V_NONE)
+    if (v.kind == ANL_V_NONE) {
+        if (!anl_diagnostics_errors(t->diagnostics)) /* silence would pass for a sound recipe without this loss */
+            anl_diagnose(t->diagnostics, ANL_A_graph_invalid, e->span, "internal: the %s `%s` could not be made", what, name);
         return NULL;
+    }
     if (v.kind != ANL_V_NODE && v.kind != ANL_V_INT && v.kind != ANL_V_NUMBER) {
         anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "the %s `%s` must be a number, and this is %s", what, name,
                      anl_value_kind_text(&v));
