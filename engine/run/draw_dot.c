@@ -422,7 +422,7 @@ static void describe_operations(drawing *d, const draw_box *box, anl_text *out)
         const char *below = path_below(d, top, g), *says = top->depth == 1 ? expression_of(d, top->name, box->kind) : NULL;
         const char *contractions = contractions_of(d, box);
         if (box->kind == DRAW_LOSS && top->depth == 1)
-            add_piece(out, "loss ", colours[DRAW_LOSS].line);
+            add_piece(out, "loss\u00a0", colours[DRAW_LOSS].line);
         add_title(out, blocks_of(g) > 1 ? anl_arena_printf(d->arena, "%s ×%d", top->name, blocks_of(g)) : top->name);
         if (says)
             add_wrapped(d, out, says, NULL);
@@ -449,7 +449,7 @@ static void write_box(drawing *d, const draw_box *box, anl_text *out, int indent
         describe_operations(d, box, &label);
     } else {
         if (box->kind == DRAW_LOSS || box->kind == DRAW_METRIC)
-            add_piece(&label, box->kind == DRAW_LOSS ? "loss " : "metric ", colours[box->kind].line);
+            add_piece(&label, box->kind == DRAW_LOSS ? "loss\u00a0" : "metric\u00a0", colours[box->kind].line);
         add_title(&label, box->name);
         const anl_state *state = box->kind == DRAW_STATE ? anl_graph_find_state(d->traced->graph, box->name) : NULL;
         const char *axes = state ? draw_axes(d, state->axes, state->rank) : "";
@@ -584,19 +584,19 @@ static void write_group(drawing *d, draw_group *g, anl_text *out, int *clusters)
     anl_text label = {0};
     const anl_state *const *states = states_of(d, g, &count);
     if (g->depth == 1 && kind == DRAW_LOSS)
-        add_piece(&label, "loss ", colours[DRAW_LOSS].line);
+        add_piece(&label, "loss\u00a0", colours[DRAW_LOSS].line);
     add_title(&label, g->name);
     const char *weights = g->depth > 1 ? weights_text(d, states, count, NULL, g) : "";
     const char *weight = g->depth == 1 && kind == DRAW_LOSS ? loss_weight_text(d, g->name) : NULL;
     int calls = g->depth == 2 ? calls_of(d, g, states, count) : 0;
     if (*weights)
-        add_piece(&label, anl_arena_printf(d->arena, "  %s", weights), NULL);
+        add_piece(&label, anl_arena_printf(d->arena, "\u00a0\u00a0%s", weights), NULL);
     if (calls > 1)
         add_piece(&label, anl_arena_printf(d->arena, ", %d calls", calls), NULL);
     if (weight)
-        add_piece(&label, anl_arena_printf(d->arena, "  %s", weight), colours[DRAW_LOSS].line);
+        add_piece(&label, anl_arena_printf(d->arena, "\u00a0\u00a0%s", weight), colours[DRAW_LOSS].line);
     if (g->copied)
-        add_piece(&label, anl_arena_printf(d->arena, "  %s", copy_text(d, g->copied)), colours[DRAW_STATE].line);
+        add_piece(&label, anl_arena_printf(d->arena, "\u00a0\u00a0%s", copy_text(d, g->copied)), colours[DRAW_STATE].line);
     g->cluster = (*clusters)++;
     anl_text_printf(out,
                     "%*ssubgraph cluster%d {\n%*s  graph [style=\"filled,rounded%s\", fillcolor=\"%s\", color=\"%s\", "

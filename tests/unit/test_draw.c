@@ -186,7 +186,7 @@ START_TEST(test_clusters)
     has(text, "<b>random_affine_crop</b>");
     has(text, "5 draws");
     has(text, "stop_gradient");
-    has(text, "loss </font><b>clustering</b>");
+    has(text, "loss\u00a0</font><b>clustering</b>");
     has(text, "shape=cylinder");
     has(text, "<b>prototypes</b>"); /* a module used as a value */
     has_not(text, "<b>conv2</b>");
