@@ -222,6 +222,24 @@ static void add_edit(lsp_server *s, cJSON *changes, const anl_diagnostics *list,
     free(uri);
 }
 
+/* Takes a list's items that the other does not have: two specs that import a file have the same to say of it. */
+static void take_new(cJSON *actions, cJSON *more)
+{
+    while (cJSON_GetArraySize(more)) {
+        cJSON *item = cJSON_DetachItemFromArray(more, 0), *other;
+        bool known = false;
+        cJSON_ArrayForEach(other, actions)
+        {
+            known = known || cJSON_Compare(item, other, true);
+        }
+        if (known)
+            cJSON_Delete(item);
+        else
+            cJSON_AddItemToArray(actions, item);
+    }
+    cJSON_Delete(more);
+}
+
 /* A quick fix without its edits yet: their object is returned. */
 static cJSON *add_action(cJSON *actions, const char *title, const cJSON *problem, bool preferred)
 {
@@ -301,11 +319,13 @@ cJSON *lsp_code_action(lsp_server *s, const cJSON *params, lsp_error *error)
     cJSON *actions = cJSON_CreateArray();
     for (int i = 0; asked(params, "quickfix") && i < s->document_count; i++) {
         const lsp_document *from = s->documents[i];
+        cJSON *fixes = cJSON_CreateArray();
         for (int k = 0; from->spec && from->diagnostics && k < anl_diagnostics_count(from->diagnostics); k++) {
             const anl_diagnostic *p = anl_diagnostics_get(from->diagnostics, k);
             if (p->span.file && lsp_same_file(p->span.file, d->path) && touches(range_in(s, from->diagnostics, p->span), range))
-                add_fixes(s, from, p, actions);
+                add_fixes(s, from, p, fixes);
         }
+        take_new(actions, fixes);
     }
     if (asked(params, "source.fixAll"))
         add_fix_all(s, d, actions);

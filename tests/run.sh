@@ -14,7 +14,9 @@ layer:VkLayer_khronos_validation.json vulkan-validationlayers
 python:jsonschema python3-jsonschema
 python:yaml python3-yaml
 command:dot graphviz
-command:timeout coreutils"
+command:timeout coreutils
+command:python3 python3
+command:nvim neovim"
 
 passed=0 failed=0 skipped=0
 failures=

@@ -93,7 +93,7 @@ static void read_comment(allowances *all, anl_diagnostics *diagnostics, anl_span
     }
     bool because = word(&at, end, "because");
     at = skip_blanks(at, end);
-    if (!because || at == end) {
+    if (!because || at == end || *at == '<') { /* <reason>: what an editor leaves to be filled in */
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_allow_invalid, span, "`lint: allow A%04d` does not say why", code);
         anl_diagnostic_suggest(diagnostics, d, "end it with `because <reason>`");
         return;

@@ -353,7 +353,7 @@ static void complete_value(completer *c, const anl_key *key)
     bool made_of_function = !strcmp(key->name, "module") || !strcmp(key->name, "rule");
     if (made_of_function && !c->cursor.call.callee) { /* a function with its params, and nothing else */
         add_functions(c, "");
-        add_forms(c, FORM_CALL, FOURTH);
+        add_forms(c, !strcmp(key->name, "rule") ? FORM_FUNCTION : FORM_CALL, FOURTH);
         return;
     }
     switch (key->type) {

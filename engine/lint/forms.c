@@ -28,6 +28,7 @@ static const form forms[] = {
     {"count", FORM_MEMBER, "list.count", "How many items a list has."},
     {"as", FORM_ARGUMENT, "as=name", "The call's part in the paths of its weights and draws, instead of the function's name."},
     {"key", FORM_ARGUMENT, "key=name", "Pins the path of the call's draws, so that they stay the same wherever it moves."},
+    {"frozen", FORM_FUNCTION, "frozen", "The rule that leaves weights as they are; no gradient is computed for them."},
     {"weight", FORM_RULE, "weight", "In rules of optimizers and copies: the weight that is updated."},
     {"gradient", FORM_RULE, "gradient", "In rules of optimizers: the gradient of the loss by the weight."},
     {"kind", FORM_RULE, "kind", "In rules of optimizers: the weight's kind, matrix, bias, norm or other; known when compiling."},

@@ -10,6 +10,7 @@ typedef enum form_kind {
     FORM_AXES,     /* all */
     FORM_MEMBER,   /* x.axes */
     FORM_ARGUMENT, /* as= */
+    FORM_FUNCTION, /* where a rule is wanted */
     FORM_RULE,     /* given to rules of optimizers and copies */
 } form_kind;
 

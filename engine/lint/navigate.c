@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lint/describe.h"
+#include "lint/forms.h"
 #include "lint/project.h"
 #include "spec/syntax.h"
 
@@ -135,11 +136,40 @@ int anl_editor_references(anl_editor *editor, const char *path, size_t at, bool 
 
 /* ---- renaming ---- */
 
+/* Names by which the engine finds something. */
+static const char *known_by_name(const symbol *s)
+{
+    const form *f = form_find(s->name);
+    if (s->kind == SYMBOL_PARAM && !s->scope && !strcmp(s->name, "batch"))
+        return "the size of the axis `batch` is the param of this name";
+    if ((s->kind == SYMBOL_INPUT || s->kind == SYMBOL_PARAM) && f && f->kind == FORM_RULE)
+        return "rules of optimizers and copies are given this by its name";
+    return NULL;
+}
+
+/* Where a path of weights holds a name: renaming a function or a weight changes the paths, and what the path means is for a person
+ * to see. NULL: nowhere. */
+static const char *path_with(anl_editor *editor, anl_arena *arena, const symbol *s)
+{
+    if (s->kind != SYMBOL_WEIGHT && s->kind != SYMBOL_FUNCTION && s->kind != SYMBOL_STATE)
+        return NULL;
+    for (int i = 0; i < editor->file_count; i++) {
+        editor_file *file = anl_editor_file(editor, editor->files[i]->path);
+        bool holds = file->text && memmem(file->text, file->length, s->name, strlen(s->name));
+        const outline *o = holds ? editor_outline(editor, file) : NULL;
+        for (int k = 0; o && k < o->mention_count; k++)
+            if (o->mentions[k].kind == MENTION_PART && !strcmp(o->mentions[k].name, s->name))
+                return anl_arena_printf(arena, "%s:%d holds a path of weights with this name, which would mean nothing any more",
+                                        file->path, o->mentions[k].span.line);
+    }
+    return NULL;
+}
+
 static const char *why_not(const place_of_name *p)
 {
     switch (p->target.kind) {
     case TARGET_SYMBOL:
-        return NULL;
+        return known_by_name(p->target.symbol);
     case TARGET_OPERATION:
     case TARGET_ARGUMENT:
         return "operations are the engine's; they cannot be renamed";
@@ -196,6 +226,8 @@ anl_status anl_editor_rename(anl_editor *editor, const char *path, size_t at, co
                                     taken->span.file, taken->span.line);
     else if (like->kind == SYMBOL_FUNCTION && anl_builtin_find(name))
         *problem = anl_arena_printf(arena, "`%s` is an operation", name);
+    if (!*problem)
+        *problem = path_with(editor, arena, like);
     if (*problem)
         return ANL_ERROR_ARGUMENT;
     mentions all = find_mentions(editor, arena, &p, true);

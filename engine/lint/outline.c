@@ -69,7 +69,7 @@ static symbol *add_symbol(walker *w, symbol_kind kind, const char *name, anl_spa
 
 /* ---- expressions ---- */
 
-static void walk_expression(walker *w, const anl_expression *e, const argument_place *in, bool compared);
+static void walk_expression(walker *w, const anl_expression *e, const argument_place *in, wanted want);
 
 /* The last name of `x.name`, which has no place of its own. */
 static anl_span member_span(const anl_expression *e)
@@ -92,7 +92,7 @@ static void walk_arguments(walker *w, const anl_expression *e, bool fed)
             add_mention(w, MENTION_ARGUMENT, e->arguments[i].name, e->arguments[i].name_span)->in = in;
         bool path = e->arguments[i].name && (!strcmp(e->arguments[i].name, "as") || !strcmp(e->arguments[i].name, "key"));
         if (!path)
-            walk_expression(w, e->arguments[i].value, in, false);
+            walk_expression(w, e->arguments[i].value, in, WANTED_VALUE);
         else if (e->arguments[i].value->kind == ANL_E_NAME)
             add_mention(w, MENTION_COUNTER, e->arguments[i].value->name, e->arguments[i].value->span);
     }
@@ -104,7 +104,7 @@ static void walk_callee(walker *w, const anl_expression *e)
     if (callee->kind == ANL_E_NAME)
         add_mention(w, MENTION_CALLEE, callee->name, callee->span)->whole = e->span;
     else
-        walk_expression(w, callee, NULL, false);
+        walk_expression(w, callee, NULL, WANTED_VALUE);
 }
 
 static void walk_pipeline(walker *w, const anl_expression *e, bool fed)
@@ -122,16 +122,16 @@ static void walk_pipeline(walker *w, const anl_expression *e, bool fed)
                 if (step->items[k] && k == 1 && step->items[k]->kind == ANL_E_PIPELINE)
                     walk_pipeline(w, step->items[k], true);
                 else
-                    walk_expression(w, step->items[k], NULL, false);
+                    walk_expression(w, step->items[k], NULL, WANTED_VALUE);
         } else if (i > 0 && step->kind == ANL_E_NAME) {
             add_mention(w, MENTION_CALLEE, step->name, step->span)->whole = step->span;
         } else {
-            walk_expression(w, step, NULL, false);
+            walk_expression(w, step, NULL, WANTED_VALUE);
         }
     }
 }
 
-static void walk_expression(walker *w, const anl_expression *e, const argument_place *in, bool compared)
+static void walk_expression(walker *w, const anl_expression *e, const argument_place *in, wanted want)
 {
     if (!e)
         return;
@@ -141,11 +141,11 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
         if (strcmp(e->name, "_")) {
             m = add_mention(w, MENTION_VALUE, e->name, e->span);
             m->in = in;
-            m->compared = compared;
+            m->want = want;
         }
         break;
     case ANL_E_MEMBER:
-        walk_expression(w, e->items[0], NULL, false);
+        walk_expression(w, e->items[0], NULL, WANTED_VALUE);
         add_mention(w, MENTION_MEMBER, e->name, member_span(e))->base = e->items[0];
         break;
     case ANL_E_CALL:
@@ -155,23 +155,25 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
         break;
     case ANL_E_LIST:
         for (int i = 0; i < e->item_count; i++)
-            walk_expression(w, e->items[i], in, false);
+            walk_expression(w, e->items[i], in, want);
         break;
     case ANL_E_MAPPING: /* pairs of an argument: `into: {a: 2, b: 3}` */
         for (int i = 0; i < e->argument_count; i++) {
             add_mention(w, MENTION_AXIS, e->arguments[i].name, e->arguments[i].name_span);
-            walk_expression(w, e->arguments[i].value, in, false);
+            walk_expression(w, e->arguments[i].value, in, want);
         }
         break;
-    case ANL_E_OPERATOR:
+    case ANL_E_OPERATOR: {
+        bool compares = !strcmp(e->name, "equal") || !strcmp(e->name, "not_equal");
         for (int i = 0; i < e->item_count; i++)
-            walk_expression(w, e->items[i], NULL, !strcmp(e->name, "equal") || !strcmp(e->name, "not_equal"));
+            walk_expression(w, e->items[i], NULL, compares ? WANTED_WORD : WANTED_VALUE);
         break;
+    }
     case ANL_E_SLICE:
-        walk_expression(w, e->items[0], NULL, false);
+        walk_expression(w, e->items[0], NULL, WANTED_VALUE);
         add_mention(w, MENTION_AXIS, e->slice_axis, e->slice_axis_span);
-        walk_expression(w, e->start, NULL, false);
-        walk_expression(w, e->stop, NULL, false);
+        walk_expression(w, e->start, NULL, WANTED_VALUE);
+        walk_expression(w, e->stop, NULL, WANTED_VALUE);
         break;
     case ANL_E_PIPELINE:
         walk_pipeline(w, e, false);
@@ -182,11 +184,16 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
     ANL_PUSH(w->o->arena, w->o->extents, w->o->extent_count, w->o->extent_capacity, e->span);
 }
 
-static const anl_expression *walk_value(walker *w, const anl_syntax *s, anl_span where)
+static const anl_expression *walk_wanted(walker *w, const anl_syntax *s, anl_span where, wanted want)
 {
     const anl_expression *e = anl_syntax_node(w->o->arena, s, where);
-    walk_expression(w, e, NULL, false);
+    walk_expression(w, e, NULL, want);
     return e;
+}
+
+static const anl_expression *walk_value(walker *w, const anl_syntax *s, anl_span where)
+{
+    return walk_wanted(w, s, where, WANTED_VALUE);
 }
 
 /* ---- names that are no expressions ---- */
@@ -202,13 +209,17 @@ static anl_span part_of(const anl_syntax *s, size_t from, size_t length)
 /* encoder.layer1.*: the first part of a path is a module. */
 static void walk_path(walker *w, const char *text, anl_span span, bool quoted)
 {
-    size_t length = strcspn(text, ".");
-    const char *name = anl_arena_copy(w->o->arena, text, length);
-    if (!anl_name_valid(name))
-        return;
     span.column += quoted;
-    span.length = (int)length;
-    add_mention(w, MENTION_MODULE, name, span);
+    for (const char *at = text; *at;) {
+        size_t length = strcspn(at, ".");
+        const char *name = anl_arena_copy(w->o->arena, at, length);
+        anl_span part = span;
+        part.column += (int)(at - text);
+        part.length = (int)length;
+        if (anl_name_valid(name))
+            add_mention(w, at == text ? MENTION_MODULE : MENTION_PART, name, part);
+        at += length + (at[length] == '.');
+    }
 }
 
 static void walk_signature(walker *w, const anl_syntax *s)
@@ -310,7 +321,8 @@ static void walk_entry(walker *w, const anl_key *key, const anl_pair *pair)
         if (alone)
             type = value->text;
         else if (value && value->kind != ANL_Y_MAPPING)
-            e = walk_value(w, value, pair->key_span);
+            e = walk_wanted(w, value, pair->key_span,
+                            type && (!strcmp(type, "axis") || !strcmp(type, "axes")) ? WANTED_AXES : WANTED_VALUE);
         const anl_syntax *range = pair_value(pair->value, "range");
         if (range)
             walk_value(w, range, pair->key_span);
@@ -334,7 +346,7 @@ static void walk_scalar(walker *w, const anl_key *key, const anl_syntax *s)
         break;
     case ANL_K_PATH:
         if (!s->quoted && anl_name_valid(s->text))
-            add_mention(w, MENTION_VALUE, s->text, s->span)->compared = true; /* a param, or a text */
+            add_mention(w, MENTION_VALUE, s->text, s->span)->want = WANTED_WORD; /* a param, or a text */
         break;
     case ANL_K_NAME:
         if (anl_name_valid(s->text))

@@ -46,6 +46,9 @@ typedef struct argument_place {
     const char *scope;
 } argument_place;
 
+/* What a place is for. WORD: a value, or a word where there is none of that name. */
+typedef enum wanted { WANTED_VALUE, WANTED_WORD, WANTED_AXES } wanted;
+
 typedef enum mention_kind {
     MENTION_DEFINITION,
     MENTION_VALUE,
@@ -54,6 +57,7 @@ typedef enum mention_kind {
     MENTION_AXIS,
     MENTION_MEMBER,  /* x.name: a member of a result, or the size of an axis */
     MENTION_MODULE,  /* copy:, the beginning of a path of weights */
+    MENTION_PART,    /* of a path of weights, behind the module: a call's or a weight's name */
     MENTION_COUNTER, /* as: i, where it is a counter; else a word */
     MENTION_IMPORT,
 } mention_kind;
@@ -65,7 +69,7 @@ typedef struct mention {
     anl_span span;
     const symbol *symbol;       /* DEFINITION */
     const argument_place *in;   /* VALUE: the argument that it is, or NULL. ARGUMENT: its own call */
-    bool compared;              /* VALUE: a side of == or !=, where an unknown name is a word */
+    wanted want;                /* VALUE, outside of arguments */
     const anl_expression *base; /* MEMBER: of what */
     anl_span whole;             /* CALLEE: the call */
 } mention;

@@ -173,29 +173,28 @@ int project_callees(const project *p, const char *scope, const char *name, const
     return count;
 }
 
-static bool is_pairs(const anl_op_param *param) { return param->kind == 'm'; }
-
+/* As trace/call.c gives them to slots: where keywords are pairs, all are; the value so far goes to the first slot that takes values. */
 static argument_target operation_argument(const anl_builtin *b, const anl_expression *call, int index, int position, bool fed)
 {
     argument_target t = {.operation = b};
+    bool filled[ANL_COUNT(b->params)] = {0};
     const char *name = call->arguments[index].name;
-    for (int i = 0; name && i < b->param_count; i++)
-        if (!strcmp(b->params[i].name, name))
-            t.param = &b->params[i];
-    if (name) {
-        t.pairs = !t.param;
+    for (int i = 0; i < b->param_count; i++)
+        t.pairs = t.pairs || (name && !strcmp(b->params[i].name, "pairs"));
+    if (t.pairs)
         return t;
-    }
-    position += fed;
-    for (int i = 0; i < b->param_count; i++) { /* those given by name are not counted */
-        bool given = false;
+    for (int i = 0; i < b->param_count; i++)
         for (int k = 0; k < call->argument_count; k++)
-            given = given || (call->arguments[k].name && !strcmp(call->arguments[k].name, b->params[i].name));
-        if (!given && position-- == 0) {
-            t.param = &b->params[i];
+            filled[i] = filled[i] || (call->arguments[k].name && !strcmp(call->arguments[k].name, b->params[i].name));
+    for (int i = 0; fed && i < b->param_count; i++)
+        if (!filled[i] && (b->params[i].kind == 'v' || b->params[i].kind == 'l')) {
+            filled[i] = true;
             break;
         }
-    }
+    for (int i = 0; i < b->param_count && !t.param; i++)
+        if (name ? !strcmp(b->params[i].name, name) : !filled[i] && position-- == 0)
+            t.param = &b->params[i];
+    t.pairs = name && !t.param; /* uniform(0, 1, band=5) */
     return t;
 }
 
@@ -248,12 +247,13 @@ wanted project_wanted(const argument_target *a)
             return WANTED_AXES;
         return a->symbol->type && !strcmp(a->symbol->type, "text") ? WANTED_WORD : WANTED_VALUE;
     }
-    if (a->param)
-        return a->param->kind == 'a' || a->param->kind == 'A' ? WANTED_AXES : a->param->kind == 't' ? WANTED_WORD : WANTED_VALUE;
-    if (a->pairs && a->operation) /* rename(x, from=to) names axes on both sides; replicate(x, axis=size) sizes */
-        for (int i = 0; i < a->operation->param_count; i++)
-            if (is_pairs(&a->operation->params[i]) && strstr(a->operation->params[i].doc, "to"))
-                return WANTED_AXES;
+    const bool both = a->operation && (!strcmp(a->operation->name, "rename") || !strcmp(a->operation->name, "windows"));
+    if (a->pairs || (a->param && a->param->kind == 'm')) /* from=to names axes on both sides; axis=size one */
+        return both ? WANTED_AXES : WANTED_VALUE;
+    if (a->param && (a->param->kind == 'a' || a->param->kind == 'A' || !strcmp(a->param->name, "axes")))
+        return WANTED_AXES;
+    if (a->param && a->param->kind == 't')
+        return WANTED_WORD;
     return WANTED_VALUE;
 }
 
@@ -301,13 +301,13 @@ static target of_axis(const project *p, const mention *m)
 static target of_value(const project *p, const mention *m)
 {
     argument_target argument = m->in ? project_argument(p, m->in) : (argument_target){0};
-    wanted w = m->in ? project_wanted(&argument) : WANTED_VALUE;
+    wanted w = m->in ? project_wanted(&argument) : m->want;
     if (w == WANTED_AXES)
         return of_axis(p, m);
     const symbol *value = project_value(p, m->scope, m->name);
     if (value)
         return of_symbol(value);
-    if (w == WANTED_WORD || m->compared)
+    if (w == WANTED_WORD)
         return of_name(TARGET_WORD, m->name);
     return of_function(p, m->name);
 }
@@ -363,6 +363,8 @@ target project_target(const project *p, const mention *m)
     case MENTION_COUNTER:
         s = project_value(p, m->scope, m->name);
         return s && s->kind == SYMBOL_COUNTER ? of_symbol(s) : of_name(TARGET_WORD, m->name);
+    case MENTION_PART:
+        return of_name(TARGET_WORD, m->name);
     case MENTION_IMPORT:
         return of_name(TARGET_FILE, m->name);
     }

@@ -34,9 +34,6 @@ typedef struct target {
     const anl_op_param *param; /* ARGUMENT */
 } target;
 
-/* What an argument or a place is to be. */
-typedef enum wanted { WANTED_VALUE, WANTED_WORD, WANTED_AXES } wanted;
-
 const outline *editor_outline(anl_editor *editor, editor_file *file); /* of the text as it is, or as it could last be read */
 /* The file of an import, or NULL. */
 editor_file *editor_import(anl_editor *editor, const editor_file *importer, const char *text);

@@ -3,6 +3,7 @@
  * Texts are given in memory under the name spec.yaml; imports find the stock library. */
 #include "targets.h"
 
+#include <anlage/editor.h>
 #include <anlage/format.h>
 #include <anlage/lint.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #include "base/folders.h"
+#include "lsp_frames.h"
+#include "lsp_text.h"
 #include "spec/recipe.h"
 #include "spec/syntax.h"
 
@@ -131,8 +134,87 @@ static void run_format(const char *text, size_t length)
     anl_diagnostics_free(&diagnostics);
 }
 
-const fuzz_target fuzz_targets[] = {
-    {"yaml", run_yaml}, {"expression", run_expression}, {"lint", run_lint}, {"format", run_format}};
+/* What an editor asks of a text, at places all over it; then of its first half, with the cursor at its end. */
+static void run_editor(const char *text, size_t length)
+{
+    enum { PLACES = 24 };
+    anl_editor *editor = anl_editor_new();
+    const anl_lint_options options = {0};
+    for (int half = 0; half < 2; half++) {
+        anl_diagnostics *diagnostics = anl_diagnostics_new();
+        anl_editor_open(editor, "spec.yaml", text, length);
+        if (!half)
+            anl_editor_check(editor, "spec.yaml", &options, diagnostics);
+        for (size_t i = 0; i <= PLACES; i++) {
+            anl_span range = {0};
+            const anl_span *spans;
+            const anl_edit *edits;
+            const anl_completion *candidates;
+            const anl_editor_symbol *symbols;
+            const char *problem;
+            int count;
+            size_t at = length * i / PLACES, from;
+            anl_editor_hover(editor, "spec.yaml", at, &range);
+            anl_editor_definition(editor, "spec.yaml", at, &spans);
+            anl_editor_references(editor, "spec.yaml", at, true, &spans);
+            anl_editor_rename(editor, "spec.yaml", at, "other", &edits, &count, &problem);
+            anl_editor_complete(editor, "spec.yaml", at, &from, &candidates);
+            if (from > at) {
+                fprintf(stderr, "the word at %zu begins at %zu\n", at, from);
+                abort();
+            }
+            count = anl_editor_symbols(editor, "spec.yaml", &symbols);
+            for (int k = 0; k < count; k++)
+                if (symbols[k].start > symbols[k].end || symbols[k].end > length) {
+                    fprintf(stderr, "%s goes from %zu to %zu\n", symbols[k].name, symbols[k].start, symbols[k].end);
+                    abort();
+                }
+        }
+        anl_diagnostics_free(&diagnostics);
+        length /= 2;
+    }
+    anl_editor_free(&editor);
+}
+
+/* A stream of messages, whole and in small pieces: the same bodies come out. */
+static void run_frames(const char *text, size_t length)
+{
+    uint64_t bodies[2] = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        lsp_frames frames = {0};
+        size_t piece = pass ? 7 : length + 1;
+        bool bad = false;
+        for (size_t at = 0; at < length; at += piece) {
+            char *body;
+            size_t bytes;
+            lsp_frames_add(&frames, text + at, piece < length - at ? piece : length - at);
+            for (lsp_frame f; (f = lsp_frames_next(&frames, &body, &bytes)) != LSP_FRAME_NONE;) {
+                bad = bad || f == LSP_FRAME_BAD; /* how rubbish is passed over depends on what has come of it */
+                if (f == LSP_FRAME_BODY && !bad)
+                    bodies[pass] = anl_hash(body, bytes, bodies[pass]);
+            }
+        }
+        if (bad)
+            bodies[0] = bodies[1] = 0;
+        lsp_frames_free(&frames);
+        if (bad)
+            return;
+    }
+    if (bodies[0] != bodies[1])
+        abort();
+    /* and as a text with positions */
+    for (size_t at = 0; at <= length; at += 1 + length / 64)
+        for (int e = 0; e < 2; e++) {
+            lsp_position p = lsp_position_of(text, length, at, e ? LSP_UTF8 : LSP_UTF16);
+            size_t back = lsp_offset(text, length, p, e ? LSP_UTF8 : LSP_UTF16);
+            lsp_position again = lsp_position_of(text, length, back, e ? LSP_UTF8 : LSP_UTF16);
+            if (back > at || p.line != again.line || p.character != again.character)
+                abort();
+        }
+}
+
+const fuzz_target fuzz_targets[] = {{"yaml", run_yaml},     {"expression", run_expression}, {"lint", run_lint},
+                                    {"format", run_format}, {"editor", run_editor},         {"frames", run_frames}};
 const int fuzz_target_count = sizeof fuzz_targets / sizeof *fuzz_targets;
 
 #ifdef FUZZ_TARGET
