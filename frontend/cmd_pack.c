@@ -15,12 +15,17 @@
 static const char usage[] =
     "usage: anlage pack DIR-or-FILE... --size N --out DIR [--labels labels.csv]\n"
     "\n"
-    "Reads TIFF, PNG and JPEG images and writes train-*.h5, valid-*.h5, test-*.h5 and manifest.json.\n"
+    "Reads image files and writes train-*.h5, valid-*.h5, test-*.h5 and manifest.json.\n"
     "With a table of labels, its rows are the set (first column: the file, relative to the table or a DIR);\n"
     "without, every image under the folders is. A column `patient` keeps a patient's images in one split.\n"
     "\n"
     "  --out DIR           folder for the shards\n"
-    "  --size N            images become N x N pixels (aspect kept, zero padding)\n"
+    "  --size N            samples of N x N pixels; or YxX; volumes: N x N x N, or ZxYxX. The shape of a scan is kept (in mm,\n"
+    "                      where it says its spacing); around it is black\n"
+    "  --slices            each slice or page of a volume is a sample\n"
+    "  --volumes           only volumes are packed, each a sample (default where all files are volumes)\n"
+    "  --first-frame       of several time points in a file take the first; otherwise each is a sample\n"
+    "  --window C,W        values from C - W/2 to C + W/2 become 0 to 1 (HU: 40,80 shows brain); otherwise HU stay HU\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
@@ -90,10 +95,43 @@ static bool parse_split(const char *text, double *valid, double *test)
     return train >= 0 && *valid >= 0 && *test >= 0 && sum > 0.999999 && sum < 1.000001;
 }
 
+/* "96", "128x96" (y, x), "32x128x96" (z, y, x) */
+static bool parse_size(const char *text, int size[3])
+{
+    int first, second, third, used = 0;
+    if (sscanf(text, "%dx%dx%d%n", &first, &second, &third, &used) == 3 && !text[used]) {
+        size[2] = first;
+        size[1] = second;
+        size[0] = third;
+    } else if (sscanf(text, "%dx%d%n", &first, &second, &used) == 2 && !text[used]) {
+        size[2] = 0;
+        size[1] = first;
+        size[0] = second;
+    } else if (sscanf(text, "%d%n", &first, &used) == 1 && !text[used])
+        size[0] = size[1] = size[2] = first;
+    else
+        return false;
+    for (int a = 0; a < 3; a++)
+        if (size[a] > 4096 || size[a] < (a < 2))
+            return false;
+    return true;
+}
+
+static bool parse_window(const char *text, double window[2])
+{
+    int used = 0;
+    return sscanf(text, "%lf,%lf%n", &window[0], &window[1], &used) == 2 && !text[used] && window[1] > 0 && window[1] < 1e30 &&
+           window[0] > -1e30 && window[0] < 1e30;
+}
+
 int anl_cmd_pack(int argc, char **argv)
 {
     static const struct option options[] = {{"labels", required_argument, 0, 'l'},
                                             {"size", required_argument, 0, 's'},
+                                            {"slices", no_argument, 0, 'i'},
+                                            {"volumes", no_argument, 0, 'v'},
+                                            {"first-frame", no_argument, 0, 'r'},
+                                            {"window", required_argument, 0, 'w'},
                                             {"out", required_argument, 0, 'o'},
                                             {"channels", required_argument, 0, 'c'},
                                             {"split", required_argument, 0, 'p'},
@@ -114,9 +152,21 @@ int anl_cmd_pack(int argc, char **argv)
             o.labels = optarg;
             break;
         case 's':
-            if (!parse_integer(optarg, 1, &number) || number > 4096)
-                return usage_error("pack", usage, "--size takes 1 to 4096 pixels, not `%s`", optarg);
-            o.size = (int)number;
+            if (!parse_size(optarg, o.size))
+                return usage_error("pack", usage, "--size takes N, YxX or ZxYxX of 1 to 4096 pixels, not `%s`", optarg);
+            break;
+        case 'i':
+            o.form = ANL_PACK_SLICES;
+            break;
+        case 'v':
+            o.form = ANL_PACK_VOLUMES;
+            break;
+        case 'r':
+            o.first_frame = true;
+            break;
+        case 'w':
+            if (!parse_window(optarg, o.window))
+                return usage_error("pack", usage, "--window takes a centre and a width, e.g. 40,80, not `%s`", optarg);
             break;
         case 'o':
             o.out = optarg;
@@ -167,7 +217,7 @@ int anl_cmd_pack(int argc, char **argv)
     }
     if (optind == argc && !o.labels)
         return usage_error("pack", usage, "give folders or files with images, or a table with --labels");
-    if (o.size == 0)
+    if (o.size[0] == 0)
         return usage_error("pack", usage, "give the size of the images with --size");
     if (!o.out)
         return usage_error("pack", usage, "give the folder for the shards with --out");
@@ -188,8 +238,12 @@ int anl_cmd_pack(int argc, char **argv)
         fprintf(stderr, "stopped; nothing was left in %s\n", o.out);
     int code = finish(&diagnostics, status);
     if (status == ANL_OK) {
-        printf("packed     %lld of %lld images, %d x %d, %d bits, in %.1f s\n", (long long)report.packed,
-               (long long)report.images, o.size, o.size, report.bits, seconds() - d.began);
+        char depth[16] = "";
+        if (report.volume)
+            snprintf(depth, sizeof depth, "%d x ", o.size[2]);
+        printf("packed     %lld sample%s of %lld file%s, %s%d x %d, %d bits%s%s, in %.1f s\n", (long long)report.packed,
+               report.packed == 1 ? "" : "s", (long long)(report.images - report.skipped), report.images - report.skipped == 1 ? "" : "s",
+               depth, o.size[1], o.size[0], report.bits, report.unit[0] ? " in " : "", report.unit, seconds() - d.began);
         printf("skipped    %lld\n", (long long)report.skipped);
         if (report.patients > 0)
             printf("patients   %lld, none in two splits\n", (long long)report.patients);

@@ -22,8 +22,9 @@
 typedef struct field {
     anl_field declared; /* texts are in the data set's arena */
     bool image;
-    int channel, y, x;                         /* images: sizes; channel is 1 where the field has no such axis */
-    size_t stride_channel, stride_y, stride_x; /* in declared order */
+    bool volume;                                         /* has an axis z */
+    int channel, z, y, x;                                /* images: sizes; channel and z are 1 where the field has no such axis */
+    size_t stride_channel, stride_z, stride_y, stride_x; /* in declared order */
     size_t values;                             /* per sample */
     const char **columns;                      /* labels: columns in the shards */
     int column_count;
@@ -97,18 +98,34 @@ static bool same_words(const field *f, char **words, size_t count)
 
 static anl_status check_image(const field *f, const anl_shard *shard, char *reason)
 {
-    if (f->channel != shard->channels) {
-        snprintf(reason, ANL_REASON_SIZE,
-                 "its images have %d channel%s, but `%s` declares %d; pack with --channels %d, or declare %d", shard->channels,
-                 shard->channels == 1 ? "" : "s", f->declared.name, f->channel, f->channel, shard->channels);
-        return ANL_ERROR_SPEC;
+    const anl_shard_image *i = &shard->image;
+    const char *name = f->declared.name, *unit = f->declared.unit ? f->declared.unit : "";
+    if (f->channel != i->channels)
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC,
+                               "its images have %d channel%s, but `%s` declares %d; pack with --channels %d, or declare %d", i->channels,
+                               i->channels == 1 ? "" : "s", name, f->channel, f->channel, i->channels);
+    if (f->volume && !i->volume)
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC, "its samples are images, but `%s` declares an axis z; pack with --volumes, or leave z out",
+                               name);
+    if (!f->volume && i->volume)
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC,
+                               "its samples are volumes of %d slices, but `%s` declares no axis z; declare it, or pack with --slices",
+                               i->depth, name);
+    if ((int64_t)f->y * i->width != (int64_t)f->x * i->height || (f->volume && (int64_t)f->z * i->height != (int64_t)f->y * i->depth)) {
+        if (f->volume)
+            return anl_scan_refuse(reason, ANL_ERROR_SPEC,
+                                   "its volumes are %d x %d x %d (z, y, x), and %d x %d x %d has another shape; nothing is cropped or stretched",
+                                   i->depth, i->height, i->width, f->z, f->y, f->x);
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC,
+                               "its images are %d x %d (y, x), and %d x %d has another shape; nothing is cropped or stretched", i->height,
+                               i->width, f->y, f->x);
     }
-    if ((int64_t)f->y * shard->width != (int64_t)f->x * shard->height) {
-        snprintf(reason, ANL_REASON_SIZE,
-                 "its images are %d x %d (y, x), and %d x %d has another shape; nothing is cropped or stretched", shard->height,
-                 shard->width, f->y, f->x);
-        return ANL_ERROR_SPEC;
-    }
+    if (i->values == ANL_VALUES_UNIT && strcmp(unit, shard->unit))
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC,
+                               "its values are in %s, but `%s` %s%s; declare `unit: %s` and window in the graph, or pack with --window",
+                               shard->unit, name, unit[0] ? "is declared in " : "declares no unit", unit, shard->unit);
+    if (i->values != ANL_VALUES_UNIT && unit[0])
+        return anl_scan_refuse(reason, ANL_ERROR_SPEC, "its values have no unit, but `%s` is declared in %s", name, unit);
     return ANL_OK;
 }
 
@@ -209,13 +226,17 @@ static bool axis_is(const anl_field *f, int axis, const char *name) { return str
 static anl_status resolve_image(field *f, anl_diagnostics *diagnostics)
 {
     f->image = true;
-    f->channel = 1;
+    f->channel = f->z = 1;
     size_t stride = 1;
     for (int a = f->declared.rank - 1; a >= 0; a--) {
         int size = f->declared.size[a];
         if (axis_is(&f->declared, a, "channel")) {
             f->channel = size;
             f->stride_channel = stride;
+        } else if (axis_is(&f->declared, a, "z")) {
+            f->volume = true;
+            f->z = size;
+            f->stride_z = stride;
         } else if (axis_is(&f->declared, a, "y")) {
             f->y = size;
             f->stride_y = stride;
@@ -224,7 +245,7 @@ static anl_status resolve_image(field *f, anl_diagnostics *diagnostics)
             f->stride_x = stride;
         } else {
             anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
-                         "field `%s` has the axis `%s`; an image from shards has channel, y and x", f->declared.name,
+                         "field `%s` has the axis `%s`; an image from shards has channel, z, y and x", f->declared.name,
                          f->declared.axis[a]);
             return ANL_ERROR_SPEC;
         }
@@ -359,6 +380,7 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
         anl_field *to = &f->declared;
         to->name = anl_arena_text(d->arena, fields[i].name);
         to->column = fields[i].column ? anl_arena_text(d->arena, fields[i].column) : NULL;
+        to->unit = fields[i].unit ? anl_arena_text(d->arena, fields[i].unit) : NULL;
         if (to->span.file)
             to->span.file = anl_arena_text(d->arena, to->span.file);
         f->values = 1;
@@ -784,50 +806,39 @@ const char *anl_dataset_column(const anl_dataset *dataset, int field_index, int 
 
 typedef struct placing {
     const field *field;
-    double scale;
+    double factor, shift;
     float *values;
 } placing;
 
-static void place_row(void *context, int y, const double *row)
+static void place_row(void *context, int z, int y, const double *row)
 {
     const placing *p = context;
     const field *f = p->field;
-    float *to = p->values + (size_t)y * f->stride_y;
+    float *to = p->values + (size_t)z * f->stride_z + (size_t)y * f->stride_y;
     for (int x = 0; x < f->x; x++)
-        for (int c = 0; c < f->channel; c++)
+        for (int c = 0; c < f->channel; c++) /* through double: 255 * (1/255) is exactly 1 */
             to[(size_t)x * f->stride_x + (size_t)c * f->stride_channel] =
-                (float)(row[(size_t)x * (size_t)f->channel + (size_t)c] * p->scale);
+                (float)(row[(size_t)x * (size_t)f->channel + (size_t)c] * p->factor + p->shift);
 }
 
-/* Stored integers to floats at the declared size and in the declared order. Outside the lock. */
-static anl_status convert_image(const field *f, const anl_shard *shard, const void *stored, float *values)
+/* Stored numbers to floats at the declared size and in the declared order. Outside the lock. */
+static anl_status convert_image(placing *p, const anl_shard_image *image, void *stored)
 {
-    size_t count = (size_t)shard->height * (size_t)shard->width * (size_t)shard->channels;
-    if (shard->height == f->y && shard->width == f->x) {
-        /* One value at a time through double: 255 * (1/255) is exactly 1. */
-        for (int y = 0; y < f->y; y++)
-            for (int x = 0; x < f->x; x++)
-                for (int c = 0; c < f->channel; c++) {
-                    size_t from = ((size_t)y * (size_t)f->x + (size_t)x) * (size_t)f->channel + (size_t)c;
-                    double v = shard->bits == 16 ? ((const uint16_t *)stored)[from] : ((const uint8_t *)stored)[from];
-                    values[(size_t)y * f->stride_y + (size_t)x * f->stride_x + (size_t)c * f->stride_channel] =
-                        (float)(v * shard->scale);
-                }
-        return ANL_OK;
-    }
-    anl_image image = {.width = shard->width, .height = shard->height, .channels = shard->channels, .bits = shard->bits};
-    image.pixels = malloc(count * sizeof(uint16_t));
-    if (!image.pixels)
+    const field *f = p->field;
+    anl_scan scan = anl_shard_scan(image, stored);
+    if (image->depth != f->z || image->height != f->y || image->width != f->x)
+        return anl_scan_resample(&scan, 0, f->x, f->y, f->z, place_row, p);
+    const int64_t values = (int64_t)f->x * f->channel;
+    double *row = malloc(sizeof(double) * (size_t)values);
+    if (!row)
         return ANL_ERROR_MEMORY;
-    if (shard->bits == 16)
-        memcpy(image.pixels, stored, count * 2);
-    else
-        for (size_t i = 0; i < count; i++)
-            image.pixels[i] = ((const uint8_t *)stored)[i];
-    placing p = {.field = f, .scale = shard->scale, .values = values};
-    anl_status status = anl_image_resample(&image, f->x, f->y, place_row, &p);
-    free(image.pixels);
-    return status;
+    for (int z = 0; z < f->z; z++)
+        for (int y = 0; y < f->y; y++) {
+            anl_scan_stored(&scan, ((int64_t)z * f->y + y) * values, values, row);
+            place_row(p, z, y, row);
+        }
+    free(row);
+    return ANL_OK;
 }
 
 /* One label as the recipe sees it. False: missing. */
@@ -886,14 +897,15 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
     handle *h;
     void *stored = NULL;
     double labels_here[16], *labels = f->column_count > 16 ? anl_malloc(sizeof(double) * (size_t)f->column_count) : labels_here;
-    anl_shard about = {0};
+    anl_shard_image about = {0};
+    placing placed = {.field = f, .values = values};
     anl_hdf5_lock();
     anl_status status = get_handle(d, s, shard_samples(d, s), &h, reason);
     if (status == ANL_OK) {
-        about = h->file;
+        about = h->file.image;
         if (f->image) {
-            size_t bytes = (size_t)about.height * (size_t)about.width * (size_t)about.channels * (size_t)(about.bits / 8);
-            stored = malloc(bytes);
+            anl_shard_meaning(&h->file, at, &placed.factor, &placed.shift);
+            stored = malloc(anl_shard_image_bytes(&about));
             if (stored)
                 status = anl_shard_read_image(&h->file, at, stored, reason);
             else {
@@ -913,7 +925,7 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
         anl_diagnose(diagnostics, status == ANL_ERROR_SPEC ? ANL_A_field_mismatch : ANL_A_shard_invalid, d->span,
                      "cannot read sample %lld of %s: %s", (long long)at, d->shards[s].path, reason);
     else if (f->image) {
-        status = convert_image(f, &about, stored, values);
+        status = convert_image(&placed, &about, stored);
         if (status != ANL_OK)
             anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "no memory to resample sample %lld of %s", (long long)at,
                          d->shards[s].path);

@@ -19,10 +19,12 @@
 #include "base/json.h"
 #include "base/threads.h"
 #include "data/csv.h"
-#include "data/image.h"
+#include "data/scan.h"
 #include "data/shard.h"
 
 #define MOST_SIZE 4096
+#define RANGE_SHARE 0.005 /* of a sample's voxels, below and above its range */
+#define RANGE_BINS 65536
 #define MOST_WORDS 4096  /* a column with more different words is free text */
 #define MOST_WARNINGS 50 /* of one kind; the rest are only counted */
 #define DEEPEST_FOLDER 64
@@ -31,12 +33,23 @@
 enum { TRAIN, VALID, TEST, SPLITS };
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
 
+/* What the header of a file says that the layout of the shards depends on. */
+typedef struct seen {
+    bool good; /* it can be read, so far */
+    anl_values values;
+    anl_voxel type;
+    int bits, depth, frames;
+    double slope, intercept;
+    char unit[16], modality[16];
+    bool spaced;
+} seen;
+
 typedef struct entry {
     const char *path; /* to open */
     const char *file; /* as it is written down */
     int64_t row;      /* of the table, or -1 */
     int unit;         /* what is split: patients, or samples that have none */
-    int8_t bits;      /* by its header; 0: unreadable */
+    seen seen;
 } entry;
 
 typedef struct unit {
@@ -73,13 +86,14 @@ typedef struct pack {
     int column_count;
     double **numbers; /* per shard column [rows] */
     anl_shard_schema schema;
-    bool mixed; /* 8- and 16-bit sources */
+    bool slices;  /* each slice of a volume is a sample */
+    bool windowed;
+    int depths[2]; /* least and most bits of the sources */
     committed *shards;
     int shard_count, shard_capacity;
     skipped *skips;
     int skip_count, skip_capacity;
-    int64_t done, paged;
-    const char *first_paged;
+    int64_t done;
     int64_t split_samples[SPLITS];
 } pack;
 
@@ -90,28 +104,16 @@ static anl_span at_row(const pack *p, int64_t row)
 
 /* ---- which images ---- */
 
-static bool image_name(const char *name)
-{
-    static const char *const endings[] = {".tif", ".tiff", ".png", ".jpg", ".jpeg"};
-    size_t length = strlen(name);
-    for (size_t i = 0; i < ANL_COUNT(endings); i++) {
-        size_t n = strlen(endings[i]);
-        if (length > n && strcasecmp(name + length - n, endings[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* In a folder, a file counts as an image by its name (and is then reported when it is none) or by its first bytes. */
 static bool image_content(const char *path)
 {
-    unsigned char first[8];
+    unsigned char first[ANL_SNIFF_BYTES];
     FILE *file = fopen(path, "rb");
     if (!file)
         return false;
     size_t length = fread(first, 1, sizeof first, file);
     fclose(file);
-    return anl_image_sniff(first, length) != ANL_IMAGE_UNKNOWN;
+    return anl_scan_sniff(first, length) != NULL;
 }
 
 static void add_entry(pack *p, const char *path, const char *file, int64_t row)
@@ -156,11 +158,11 @@ static anl_status walk(pack *p, const char *folder, const char *shown, const par
         const char *path = anl_path_join(p->arena, folder, names[i]);
         const char *file = shown[0] ? anl_path_join(p->arena, shown, names[i]) : names[i];
         if (stat(path, &about) != 0) {
-            if (image_name(names[i])) /* a dangling link: reported with the unreadable images */
+            if (anl_scan_named(names[i])) /* a dangling link: reported with the unreadable images */
                 add_entry(p, path, file, -1);
         } else if (S_ISDIR(about.st_mode))
             status = walk(p, path, file, &here, depth + 1);
-        else if (S_ISREG(about.st_mode) && (image_name(names[i]) || image_content(path)))
+        else if (S_ISREG(about.st_mode) && (anl_scan_named(names[i]) || image_content(path)))
             add_entry(p, path, file, -1);
     }
     return status;
@@ -505,12 +507,166 @@ static anl_status split(pack *p, anl_pack_report *report)
     return ANL_OK;
 }
 
+/* ---- what the shards will hold ---- */
+
+static void probe_one(void *context, int chunk, int thread)
+{
+    (void)thread;
+    pack *p = context;
+    anl_scan scan;
+    char reason[ANL_REASON_SIZE];
+    if (anl_scan_probe(p->entries[chunk].path, &scan, reason) != ANL_OK)
+        return; /* reading it whole will say why */
+    seen *s = &p->entries[chunk].seen;
+    *s = (seen){.good = true,
+                .type = scan.type,
+                .bits = scan.bits,
+                .depth = scan.depth,
+                .frames = scan.frames,
+                .slope = scan.slope,
+                .intercept = scan.intercept,
+                .spaced = scan.spacing[0] > 0 && scan.spacing[1] > 0};
+    memcpy(s->unit, scan.unit, sizeof s->unit);
+    memcpy(s->modality, scan.modality, sizeof s->modality);
+    /* Photographs and exported images have a black and a white; what a device measured has a unit, or no scale of its own. */
+    bool plain = (scan.type == ANL_VOXEL_U8 || scan.type == ANL_VOXEL_U16) && scan.slope == 1 && scan.intercept == 0;
+    s->values = scan.unit[0] ? ANL_VALUES_UNIT : plain && !scan.modality[0] ? ANL_VALUES_FULL : ANL_VALUES_RELATIVE;
+}
+
+static bool integral(double v) { return v == floor(v); }
+
+/* Ends of the values that a scan of this kind can hold. */
+static void value_ends(const seen *s, double *least, double *most)
+{
+    bool is_signed = s->type == ANL_VOXEL_I16 || s->type == ANL_VOXEL_I32;
+    double low = is_signed ? -ldexp(1, s->bits - 1) : 0, high = ldexp(1, s->bits - is_signed) - 1;
+    double a = low * s->slope + s->intercept, b = high * s->slope + s->intercept;
+    *least = a < b ? a : b;
+    *most = a < b ? b : a;
+}
+
+static bool floating(anl_voxel type) { return type == ANL_VOXEL_F32 || type == ANL_VOXEL_F64; }
+
+/* The type for measured or relative values: as stored where all files agree, else the least that holds every value they may have. */
+static void choose_type(const pack *p, anl_shard_image *image)
+{
+    const seen *first = NULL;
+    bool same = true, whole = true;
+    double least = INFINITY, most = -INFINITY;
+    for (int i = 0; i < p->entry_count; i++) {
+        const seen *s = &p->entries[i].seen;
+        if (!s->good)
+            continue;
+        if (!first)
+            first = s;
+        same = same && s->type == first->type && s->bits == first->bits && s->slope == first->slope && s->intercept == first->intercept;
+        whole = whole && !floating(s->type) && integral(s->slope) && integral(s->intercept);
+        if (!floating(s->type)) {
+            double low, high;
+            value_ends(s, &low, &high);
+            least = low < least ? low : least;
+            most = high > most ? high : most;
+        }
+    }
+    image->scale = 1;
+    image->offset = 0;
+    if (same && first->type != ANL_VOXEL_F64) {
+        image->type = first->type;
+        image->bits = first->bits;
+        image->scale = first->slope;
+        image->offset = first->intercept;
+        return;
+    }
+    if (whole && least >= 0 && most <= UINT16_MAX)
+        image->type = ANL_VOXEL_U16;
+    else if (whole && least >= INT16_MIN && most <= INT16_MAX)
+        image->type = ANL_VOXEL_I16;
+    else
+        image->type = ANL_VOXEL_F32;
+    image->bits = 8 * anl_voxel_bytes(image->type);
+}
+
+static anl_status mixed(pack *p, anl_code code, int some, const char *first, const char *message, const char *remedy)
+{
+    anl_diagnostic *d = anl_diagnose(p->diagnostics, code, (anl_span){.file = first}, message, some, first);
+    anl_diagnostic_note(p->diagnostics, d, "%s", remedy);
+    return ANL_ERROR_FORMAT;
+}
+
+/* Images or volumes, and the type and meaning of what is stored. */
+static anl_status choose_image(pack *p)
+{
+    const anl_pack_options *o = p->options;
+    int kinds[3] = {0}, deep = 0, flat = 0;
+    const entry *first_of[3] = {NULL}, *first_deep = NULL, *other_unit = NULL;
+    p->depths[0] = 64;
+    for (int i = 0; i < p->entry_count; i++) {
+        const entry *e = &p->entries[i];
+        if (!e->seen.good)
+            continue;
+        if (kinds[e->seen.values]++ == 0)
+            first_of[e->seen.values] = e;
+        if (e->seen.values == ANL_VALUES_UNIT && strcmp(e->seen.unit, first_of[ANL_VALUES_UNIT]->seen.unit) && !other_unit)
+            other_unit = e;
+        if (e->seen.depth > 1 && deep++ == 0)
+            first_deep = e;
+        flat += e->seen.depth == 1;
+        p->depths[0] = e->seen.bits < p->depths[0] ? e->seen.bits : p->depths[0];
+        p->depths[1] = e->seen.bits > p->depths[1] ? e->seen.bits : p->depths[1];
+    }
+    if (o->form == ANL_PACK_AUTO && deep > 0 && flat > 0)
+        return mixed(p, ANL_A_image_pages, deep, first_deep->path, "%d of the files have several slices or pages, the others have one (the first such file is %s)",
+                     "say --slices to make each slice a sample, or --volumes to take the volumes only");
+    p->slices = o->form == ANL_PACK_SLICES;
+    p->windowed = o->window[1] > 0;
+    anl_shard_image *image = &p->schema.image;
+    *image = (anl_shard_image){.volume = o->form == ANL_PACK_VOLUMES || (o->form == ANL_PACK_AUTO && deep > 0),
+                               .depth = 1,
+                               .height = o->size[1],
+                               .width = o->size[0],
+                               .channels = o->channels,
+                               .type = ANL_VOXEL_U8,
+                               .bits = 8,
+                               .scale = 1.0 / 255,
+                               .unit = ""};
+    if (image->volume)
+        image->depth = o->size[2];
+    const int full = kinds[ANL_VALUES_FULL], measured = kinds[ANL_VALUES_UNIT], relative = kinds[ANL_VALUES_RELATIVE];
+    if (full + measured + relative == 0)
+        return ANL_OK; /* none can be read: reported when they are */
+    if (p->windowed) {
+        image->type = ANL_VOXEL_U16;
+        image->bits = 16;
+        image->scale = 1.0 / 65535;
+        return ANL_OK;
+    }
+    if (measured > 0 && full + relative > 0)
+        return mixed(p, ANL_A_values_mixed, measured, first_of[ANL_VALUES_UNIT]->path,
+                     "%d of the files are measured in a unit, the others are not (the first measured one is %s)",
+                     "pack them apart, or bring all to one scale with --window CENTRE,WIDTH");
+    if (other_unit)
+        return mixed(p, ANL_A_values_mixed, 1, other_unit->path, "%d of the files, %s, is measured in another unit than the others", "pack them apart");
+    if (full > 0 && relative == 0) {
+        image->bits = p->depths[1];
+        image->type = image->bits > 8 ? ANL_VOXEL_U16 : ANL_VOXEL_U8;
+        image->scale = 1 / (ldexp(1, image->bits) - 1);
+        return ANL_OK;
+    }
+    image->values = measured > 0 ? ANL_VALUES_UNIT : ANL_VALUES_RELATIVE;
+    image->unit = measured > 0 ? first_of[ANL_VALUES_UNIT]->seen.unit : "";
+    choose_type(p, image);
+    return ANL_OK;
+}
+
 /* ---- decoding ---- */
 
 typedef struct result {
-    uint8_t *pixels;
+    uint8_t *stored; /* samples one behind the other */
+    int count;
+    double (*range)[2]; /* per sample */
+    double spacing[3];  /* of all */
+    int frames, depth;  /* of the file: they name the samples */
     anl_status status;
-    int pages;
     char reason[ANL_REASON_SIZE];
 } result;
 
@@ -520,81 +676,263 @@ typedef struct block {
     result *results;
 } block;
 
+/* A sample while it is filled: where the resampled scan lies in it, and how its values become stored ones. */
 typedef struct canvas {
-    uint8_t *pixels;
-    int size, channels, bits, left, top, width, source_channels;
-    double factor;
+    const anl_shard_image *image;
+    uint8_t *stored;
+    int shape[3], at[3]; /* of the resampled scan, along x, y, z, and where it begins */
+    int source_channels;
+    double factor, shift, low, high; /* stored = value of the scan * factor + shift, within low and high */
+    double least;                    /* of what was put */
 } canvas;
 
-static void put_row(void *context, int y, const double *row)
+static void put(const canvas *c, size_t at, double v)
 {
-    const canvas *c = context;
-    double most = c->bits == 16 ? 65535 : 255;
-    size_t at = ((size_t)(c->top + y) * (size_t)c->size + (size_t)c->left) * (size_t)c->channels;
-    for (int x = 0; x < c->width; x++)
-        for (int k = 0; k < c->channels; k++, at++) {
+    if (c->image->type == ANL_VOXEL_F32) {
+        ((float *)c->stored)[at] = (float)v;
+        return;
+    }
+    v = floor(v + 0.5);
+    v = v < c->low ? c->low : v > c->high ? c->high : v;
+    switch (c->image->type) {
+    case ANL_VOXEL_U8:
+        c->stored[at] = (uint8_t)v;
+        break;
+    case ANL_VOXEL_U16:
+        ((uint16_t *)c->stored)[at] = (uint16_t)v;
+        break;
+    case ANL_VOXEL_I16:
+        ((int16_t *)c->stored)[at] = (int16_t)v;
+        break;
+    default:
+        ((int32_t *)c->stored)[at] = (int32_t)v;
+    }
+}
+
+static size_t place_of(const canvas *c, int z, int y, int x)
+{
+    const anl_shard_image *i = c->image;
+    return (((size_t)z * (size_t)i->height + (size_t)y) * (size_t)i->width + (size_t)x) * (size_t)i->channels;
+}
+
+static void put_row(void *context, int z, int y, const double *row)
+{
+    canvas *c = context;
+    const int channels = c->image->channels;
+    size_t at = place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]);
+    for (int x = 0; x < c->shape[0]; x++)
+        for (int k = 0; k < channels; k++, at++) {
             const double *from = row + (size_t)x * (size_t)c->source_channels;
             double v;
-            if (c->source_channels == 3 && c->channels == 1) /* ITU-R BT.601 luma; exact where the three are equal */
+            if (c->source_channels == 3 && channels == 1) /* ITU-R BT.601 luma; exact where the three are equal */
                 v = from[0] == from[1] && from[1] == from[2] ? from[0] : (299 * from[0] + 587 * from[1] + 114 * from[2]) / 1000;
             else
                 v = from[c->source_channels == 3 ? k : 0];
-            v = floor(v * c->factor + 0.5);
-            unsigned stored = v <= 0 ? 0 : v >= most ? (unsigned)most : (unsigned)v;
-            if (c->bits == 16) {
-                c->pixels[2 * at] = (uint8_t)(stored & 255);
-                c->pixels[2 * at + 1] = (uint8_t)(stored >> 8);
-            } else
-                c->pixels[at] = (uint8_t)stored;
+            v = v * c->factor + c->shift;
+            c->least = v < c->least ? v : c->least;
+            put(c, at, v);
         }
+}
+
+/* What lies around the scan is black; where black is no value of its own, as dark as the scan gets. */
+static void put_around(const canvas *c)
+{
+    const anl_shard_image *i = c->image;
+    if (i->values == ANL_VALUES_FULL)
+        return; /* zeroed */
+    for (int z = 0; z < i->depth; z++)
+        for (int y = 0; y < i->height; y++) {
+            bool inside = z >= c->at[2] && z < c->at[2] + c->shape[2] && y >= c->at[1] && y < c->at[1] + c->shape[1];
+            for (int x = 0; x < i->width; x++)
+                if (!inside || x < c->at[0] || x >= c->at[0] + c->shape[0])
+                    for (int k = 0; k < i->channels; k++)
+                        put(c, place_of(c, z, y, x) + (size_t)k, c->least);
+        }
+}
+
+/* The values below which RANGE_SHARE of the scan in the canvas lies, and above which as much does: from a histogram, so in linear time. */
+static anl_status find_range(const canvas *c, double range[2])
+{
+    const anl_shard_image *i = c->image;
+    const int64_t values = (int64_t)c->shape[0] * i->channels;
+    double *row = malloc(sizeof(double) * (size_t)values), low = INFINITY, high = -INFINITY;
+    int64_t *bins = calloc(RANGE_BINS, sizeof *bins);
+    if (!row || !bins) {
+        free(row);
+        free(bins);
+        return ANL_ERROR_MEMORY;
+    }
+    anl_scan scan = anl_shard_scan(i, c->stored);
+    for (int pass = 0; pass < 2; pass++)
+        for (int z = 0; z < c->shape[2]; z++)
+            for (int y = 0; y < c->shape[1]; y++) {
+                anl_scan_stored(&scan, (int64_t)place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]), values, row);
+                for (int64_t k = 0; k < values; k++)
+                    if (pass == 0) {
+                        low = row[k] < low ? row[k] : low;
+                        high = row[k] > high ? row[k] : high;
+                    } else if (high > low)
+                        bins[(int)((row[k] - low) / (high - low) * (RANGE_BINS - 1))]++;
+            }
+    range[0] = low;
+    range[1] = high;
+    const double beyond = RANGE_SHARE * (double)values * c->shape[1] * c->shape[2];
+    for (int end = 0; end < 2 && high > low; end++) {
+        double sum = 0;
+        for (int b = 0; b < RANGE_BINS; b++) {
+            int bin = end ? RANGE_BINS - 1 - b : b;
+            sum += (double)bins[bin];
+            if (sum > beyond) {
+                range[end] = low + (high - low) * bin / (RANGE_BINS - 1);
+                break;
+            }
+        }
+    }
+    for (int end = 0; end < 2; end++)
+        range[end] = range[end] * i->scale + i->offset;
+    free(row);
+    free(bins);
+    return ANL_OK;
+}
+
+/* The scan at the size of the samples: its longest side fills them, its shape (in mm, where the spacing is known) is kept. */
+static void fit(canvas *c, const anl_scan *scan, double spacing[3])
+{
+    const anl_shard_image *i = c->image;
+    const int size[3] = {i->width, i->height, i->depth}, dims[3] = {scan->width, scan->height, scan->depth};
+    const int axes = i->volume ? 3 : 2;
+    bool known = true;
+    for (int a = 0; a < axes; a++)
+        known = known && scan->spacing[a] > 0;
+    double extent[3] = {1, 1, 1};
+    int tight = 0; /* the axis that fills its size */
+    for (int a = 0; a < axes; a++) {
+        extent[a] = known ? dims[a] * scan->spacing[a] : dims[a];
+        if (size[a] * extent[tight] < size[tight] * extent[a])
+            tight = a;
+    }
+    for (int a = 0; a < 3; a++) {
+        double share = a < axes ? floor((2 * extent[a] * size[tight] + extent[tight]) / (2 * extent[tight])) : 1; /* rounds half up */
+        c->shape[a] = share < 1 ? 1 : share > size[a] ? size[a] : (int)share;
+        c->at[a] = (size[a] - c->shape[a]) / 2;
+        spacing[a] = known && a < axes ? extent[a] / c->shape[a] : scan->spacing[a];
+    }
+}
+
+static void values_to_stored(const pack *p, const anl_scan *scan, canvas *c)
+{
+    const anl_shard_image *i = c->image;
+    bool is_signed = i->type == ANL_VOXEL_I16 || i->type == ANL_VOXEL_I32;
+    c->low = is_signed ? -ldexp(1, 8 * anl_voxel_bytes(i->type) - 1) : 0;
+    c->high = is_signed ? -1 - c->low : ldexp(1, i->values == ANL_VALUES_FULL ? i->bits : 8 * anl_voxel_bytes(i->type)) - 1;
+    if (p->windowed) {
+        double bottom = p->options->window[0] - p->options->window[1] / 2, stretch = c->high / p->options->window[1];
+        c->factor = scan->slope * stretch;
+        c->shift = (scan->intercept - bottom) * stretch;
+    } else if (i->values == ANL_VALUES_FULL) {
+        c->factor = c->high / (ldexp(1, scan->bits) - 1);
+        c->shift = 0;
+    } else {
+        c->factor = scan->slope / i->scale;
+        c->shift = (scan->intercept - i->offset) / i->scale;
+    }
+}
+
+static bool all_finite(const anl_scan *scan)
+{
+    const int64_t count = anl_scan_count(scan);
+    if (scan->type == ANL_VOXEL_F32) {
+        for (int64_t k = 0; k < count; k++)
+            if (!isfinite(((const float *)scan->voxels)[k]))
+                return false;
+    } else if (scan->type == ANL_VOXEL_F64)
+        for (int64_t k = 0; k < count; k++)
+            if (!isfinite(((const double *)scan->voxels)[k]))
+                return false;
+    return true;
+}
+
+/* Chunks are written as they lie: little-endian. */
+static void to_file_order(uint8_t *bytes, size_t count, size_t size)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t k = 0; k < count; k++)
+        for (size_t a = 0; a < size / 2; a++) {
+            uint8_t b = bytes[k * size + a];
+            bytes[k * size + a] = bytes[k * size + size - 1 - a];
+            bytes[k * size + size - 1 - a] = b;
+        }
+#else
+    (void)bytes;
+    (void)count;
+    (void)size;
+#endif
+}
+
+static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
+{
+    const anl_shard_image *image = &p->schema.image;
+    if (image->volume && scan->depth == 1)
+        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "it is a single slice, not a volume");
+    if (!image->volume && !p->slices && scan->depth > 1)
+        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "the file changes while it is read");
+    if (!all_finite(scan))
+        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "some of its values are not finite numbers");
+    r->frames = p->options->first_frame ? 1 : scan->frames;
+    r->depth = scan->depth;
+    const int per_frame = image->volume ? 1 : scan->depth;
+    const size_t bytes = anl_shard_image_bytes(image);
+    r->count = r->frames * per_frame;
+    r->stored = calloc((size_t)r->count, bytes);
+    r->range = calloc((size_t)r->count, sizeof *r->range);
+    if (!r->stored || !r->range)
+        return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its %d samples", r->count);
+    canvas c = {.image = image, .source_channels = scan->channels};
+    values_to_stored(p, scan, &c);
+    fit(&c, scan, r->spacing);
+    anl_scan view = *scan; /* of one slice, where these are samples */
+    if (!image->volume)
+        view.depth = 1;
+    view.frames = r->count;
+    anl_status status = ANL_OK;
+    for (int k = 0; k < r->count && status == ANL_OK; k++) {
+        c.stored = r->stored + bytes * (size_t)k;
+        c.least = INFINITY;
+        status = anl_scan_resample(&view, k, c.shape[0], c.shape[1], c.shape[2], put_row, &c);
+        if (status == ANL_OK)
+            put_around(&c);
+        if (status == ANL_OK && image->values == ANL_VALUES_RELATIVE)
+            status = find_range(&c, r->range[k]);
+    }
+    if (status != ANL_OK)
+        return anl_scan_refuse(r->reason, status, "no memory to resample it");
+    to_file_order(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
+    return ANL_OK;
+}
+
+static void forget_result(result *r)
+{
+    free(r->stored);
+    free(r->range);
+    r->stored = NULL;
+    r->range = NULL;
+    r->count = 0;
 }
 
 static void decode_one(void *context, int chunk, int thread)
 {
     (void)thread;
     const block *b = context;
-    const anl_shard_schema *schema = &b->pack->schema;
     result *r = &b->results[chunk];
-    anl_image image;
-    anl_image_facts facts;
-    r->pixels = NULL;
-    r->status = anl_image_decode(b->entries[chunk]->path, &image, &facts, r->reason);
-    r->pages = facts.pages;
-    if (r->status != ANL_OK)
-        return;
-    int size = schema->size, longer = image.width > image.height ? image.width : image.height;
-    /* Round half up, in integers. */
-    int width = (int)((2 * (int64_t)image.width * size + longer) / (2 * (int64_t)longer));
-    int height = (int)((2 * (int64_t)image.height * size + longer) / (2 * (int64_t)longer));
-    width = width < 1 ? 1 : width;
-    height = height < 1 ? 1 : height;
-    r->pixels = calloc((size_t)size * (size_t)size * (size_t)schema->channels, (size_t)schema->bits / 8);
-    canvas c = {.pixels = r->pixels,
-                .size = size,
-                .channels = schema->channels,
-                .bits = schema->bits,
-                .left = (size - width) / 2,
-                .top = (size - height) / 2,
-                .width = width,
-                .source_channels = image.channels,
-                .factor = schema->bits == 16 && image.bits == 8 ? 257 : 1};
-    r->status = r->pixels ? anl_image_resample(&image, width, height, put_row, &c) : ANL_ERROR_MEMORY;
-    if (r->status != ANL_OK) {
-        snprintf(r->reason, sizeof r->reason, "no memory to resample it");
-        free(r->pixels);
-        r->pixels = NULL;
+    *r = (result){0};
+    anl_scan scan;
+    r->status = anl_scan_decode(b->entries[chunk]->path, &scan, r->reason);
+    if (r->status == ANL_OK) {
+        r->status = make_samples(b->pack, &scan, r);
+        anl_scan_free(&scan);
     }
-    anl_image_free(&image);
-}
-
-static void probe_one(void *context, int chunk, int thread)
-{
-    (void)thread;
-    pack *p = context;
-    anl_image_facts facts;
-    char reason[ANL_REASON_SIZE];
-    if (anl_image_probe(p->entries[chunk].path, &facts, reason) == ANL_OK)
-        p->entries[chunk].bits = (int8_t)facts.bits;
+    if (r->status != ANL_OK)
+        forget_result(r);
 }
 
 /* ---- writing ---- */
@@ -643,16 +981,36 @@ static void skip(pack *p, const entry *e, const char *reason)
     ANL_PUSH(p->arena, p->skips, p->skip_count, p->skip_capacity, s);
 }
 
-static anl_status add_sample(pack *p, anl_shard_writer *writer, const entry *e, const result *r, char *reason)
+/* Sample k of a file: the file's name, and which frame and slice of it, where there are several. */
+static const char *sample_name(pack *p, const entry *e, const result *r, int k)
 {
-    const char *patient = p->patient_column >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : NULL;
+    const bool volume = p->schema.image.volume;
+    const int slices = volume ? 1 : r->depth;
+    if (r->frames == 1 && slices == 1)
+        return e->file;
+    if (slices == 1)
+        return anl_arena_printf(p->arena, "%s#t%d", e->file, k);
+    if (r->frames == 1)
+        return anl_arena_printf(p->arena, "%s#z%d", e->file, k);
+    return anl_arena_printf(p->arena, "%s#t%dz%d", e->file, k / slices, k % slices);
+}
+
+static anl_status add_sample(pack *p, anl_shard_writer *writer, const entry *e, const result *r, int k, char *reason)
+{
     double *numbers = anl_malloc(sizeof *numbers * ((size_t)p->column_count + 1));
     const char **texts = anl_malloc(sizeof *texts * ((size_t)p->column_count + 1));
     for (int c = 0; c < p->column_count; c++) {
         numbers[c] = p->numbers[c][e->row];
         texts[c] = anl_csv_cell(&p->csv, e->row, p->column_source[c]);
     }
-    anl_status status = anl_shard_add(writer, r->pixels, e->file, patient, numbers, texts, reason);
+    anl_shard_sample sample = {.stored = r->stored + anl_shard_image_bytes(&p->schema.image) * (size_t)k,
+                               .file = sample_name(p, e, r, k),
+                               .patient = p->patient_column >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : NULL,
+                               .numbers = numbers,
+                               .texts = texts,
+                               .range = {r->range[k][0], r->range[k][1]},
+                               .spacing = {r->spacing[0], r->spacing[1], r->spacing[2]}};
+    anl_status status = anl_shard_add(writer, &sample, reason);
     free(numbers);
     free(texts);
     return status;
@@ -684,9 +1042,7 @@ static anl_status write_split(pack *p, int split, int shard_samples, block *b, i
             const result *r = &b->results[i];
             if (r->status != ANL_OK && status == ANL_OK)
                 skip(p, e, r->reason);
-            if (r->status == ANL_OK && status == ANL_OK) {
-                if (r->pages > 1 && p->paged++ == 0)
-                    p->first_paged = e->path;
+            for (int k = 0; k < r->count && status == ANL_OK; k++) {
                 if (!writer) {
                     const char *path =
                         anl_path_join(p->arena, o->out, anl_arena_printf(p->arena, "%s-%05d.h5", split_names[split], number));
@@ -694,7 +1050,7 @@ static anl_status write_split(pack *p, int split, int shard_samples, block *b, i
                     status = anl_shard_create(temporary, &p->schema, split_names[split], shard_samples, &writer, reason);
                 }
                 if (status == ANL_OK)
-                    status = add_sample(p, writer, e, r, reason);
+                    status = add_sample(p, writer, e, r, k, reason);
                 if (status != ANL_OK)
                     status = cannot_write(p, temporary, reason);
                 else {
@@ -703,7 +1059,7 @@ static anl_status write_split(pack *p, int split, int shard_samples, block *b, i
                         status = commit_shard(p, &writer, split, number++);
                 }
             }
-            free(r->pixels);
+            forget_result(&b->results[i]);
         }
         p->done += count;
         if (o->progress && status == ANL_OK)
@@ -722,7 +1078,19 @@ static anl_status write_split(pack *p, int split, int shard_samples, block *b, i
 static void write_options(const pack *p, anl_json *json)
 {
     const anl_pack_options *o = p->options;
-    anl_json_integer(json, "size", o->size);
+    anl_json_integer(json, "width", o->size[0]);
+    anl_json_integer(json, "height", o->size[1]);
+    if (p->schema.image.volume)
+        anl_json_integer(json, "depth", p->schema.image.depth);
+    anl_json_string(json, "samples", p->schema.image.volume ? "volumes" : p->slices ? "slices" : "images");
+    if (o->first_frame)
+        anl_json_string(json, "frames", "the first of each file");
+    if (p->windowed) {
+        anl_json_array(json, "window");
+        anl_json_number(json, NULL, o->window[0]);
+        anl_json_number(json, NULL, o->window[1]);
+        anl_json_array_end(json);
+    }
     anl_json_integer(json, "channels", o->channels);
     anl_json_number(json, "valid", o->fraction_valid);
     anl_json_number(json, "test", o->fraction_test);
@@ -733,7 +1101,7 @@ static void write_options(const pack *p, anl_json *json)
         anl_json_string(json, "patient", p->csv.names[p->patient_column]);
     if (o->stratify)
         anl_json_string(json, "stratify", o->stratify);
-    anl_json_string(json, "resampling", "area average shrinking, bilinear growing, zero padding");
+    anl_json_string(json, "resampling", "area average shrinking, linear growing, black around");
 }
 
 static anl_status write_manifest(pack *p, const anl_pack_report *report)
@@ -749,12 +1117,17 @@ static anl_status write_manifest(pack *p, const anl_pack_report *report)
     anl_json_object(&json, "options");
     write_options(p, &json);
     anl_json_object_end(&json);
-    anl_json_integer(&json, "bits", p->schema.bits);
-    anl_json_number(&json, "scale", p->schema.scale);
-    if (p->mixed)
-        anl_json_string(&json, "depths", "8- and 16-bit sources: 8-bit values are multiplied by 257");
-    else
-        anl_json_string(&json, "depths", p->schema.bits == 16 ? "16-bit sources" : "8-bit sources");
+    anl_json_string(&json, "type", anl_voxel_name(p->schema.image.type));
+    anl_json_integer(&json, "bits", p->schema.image.bits);
+    anl_json_number(&json, "scale", p->schema.image.scale);
+    anl_json_number(&json, "offset", p->schema.image.offset);
+    anl_json_string(&json, "values", p->schema.image.values == ANL_VALUES_FULL   ? "0 black to 1 white"
+                                     : p->schema.image.values == ANL_VALUES_UNIT ? p->schema.image.unit
+                                                                                 : "relative to the range of each sample");
+    if (p->depths[0] == p->depths[1])
+        anl_json_string(&json, "depths", anl_arena_printf(p->arena, "%d-bit sources", p->depths[0]));
+    else if (p->depths[1] > 0)
+        anl_json_string(&json, "depths", anl_arena_printf(p->arena, "sources of %d to %d bits", p->depths[0], p->depths[1]));
     if (p->schema.modality)
         anl_json_string(&json, "modality", p->schema.modality);
     anl_json_integer(&json, "images", report->images);
@@ -865,8 +1238,13 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "a folder to write to is needed";
     else if (o->input_count < 1 && !o->labels)
         wrong = "folders or files to read are needed";
-    else if (o->size < 1 || o->size > MOST_SIZE)
-        wrong = "the size must be 1 to 4096 pixels";
+    else if (o->size[0] < 1 || o->size[0] > MOST_SIZE || o->size[1] < 1 || o->size[1] > MOST_SIZE || o->size[2] < 0 ||
+             o->size[2] > MOST_SIZE)
+        wrong = "the sizes must be 1 to 4096 pixels";
+    else if ((int64_t)o->size[0] * o->size[1] * (o->size[2] > 0 ? o->size[2] : 1) > (int64_t)ANL_SCAN_MAX_BYTES / 12)
+        wrong = "a sample of this size takes more than 1 GiB";
+    else if (!(o->window[1] >= 0) || !isfinite(o->window[0]) || !isfinite(o->window[1]))
+        wrong = "a window has a centre and a positive width";
     else if (o->channels != 1 && o->channels != 3)
         wrong = "there can be 1 or 3 channels";
     else if (!(o->fraction_valid >= 0 && o->fraction_test >= 0 && o->fraction_valid + o->fraction_test <= 1 + 1e-9))
@@ -887,7 +1265,14 @@ static const char *find_modality(const pack *p)
         if (strcmp(p->columns[c].name, "modality") == 0 && p->columns[c].kind == ANL_COLUMN_CODE &&
             p->columns[c].value_count == 1)
             return p->columns[c].values[0];
-    return NULL;
+    const char *found = NULL; /* what all files say that say something */
+    for (int i = 0; i < p->entry_count; i++) {
+        const char *word = p->entries[i].seen.modality;
+        if (word[0] && found && strcmp(word, found))
+            return NULL;
+        found = word[0] ? word : found;
+    }
+    return found;
 }
 
 static anl_status write_all(pack *p, anl_pack_report *report)
@@ -896,28 +1281,30 @@ static anl_status write_all(pack *p, anl_pack_report *report)
     anl_text text = {0};
     anl_json json = {.text = &text};
     anl_json_object(&json, NULL);
+    anl_parallel(p->pool, p->entry_count, probe_one, p);
+    anl_status status = choose_image(p);
+    if (status == ANL_OK && p->schema.image.volume && o->size[2] < 1) {
+        anl_diagnose(p->diagnostics, ANL_A_out_of_range, (anl_span){0}, "volumes need a size along z, too");
+        status = ANL_ERROR_ARGUMENT;
+    }
     write_options(p, &json);
     anl_json_object_end(&json);
-    anl_parallel(p->pool, p->entry_count, probe_one, p);
-    bool narrow = false, deep = false;
-    for (int i = 0; i < p->entry_count; i++) {
-        narrow = narrow || p->entries[i].bits == 8;
-        deep = deep || p->entries[i].bits == 16;
-    }
-    p->mixed = narrow && deep;
-    p->schema = (anl_shard_schema){.size = o->size,
-                                   .channels = o->channels,
-                                   .bits = deep ? 16 : 8,
-                                   .scale = deep ? 1.0 / 65535.0 : 1.0 / 255.0,
-                                   .columns = p->columns,
-                                   .column_count = p->column_count,
-                                   .has_patient = p->patient_column >= 0,
-                                   .seed = o->seed,
-                                   .options = anl_arena_text(p->arena, text.data),
-                                   .modality = find_modality(p)};
+    p->schema.columns = p->columns;
+    p->schema.column_count = p->column_count;
+    p->schema.has_patient = p->patient_column >= 0;
+    for (int i = 0; i < p->entry_count; i++)
+        p->schema.has_spacing = p->schema.has_spacing || p->entries[i].seen.spaced;
+    p->schema.seed = o->seed;
+    p->schema.options = anl_arena_text(p->arena, text.data);
+    p->schema.modality = find_modality(p);
     anl_text_free(&text);
-    report->bits = p->schema.bits;
-    anl_status status = prepare_folder(p);
+    report->bits = p->schema.image.bits;
+    report->volume = p->schema.image.volume;
+    if (p->schema.image.values == ANL_VALUES_UNIT)
+        strcpy(report->unit, p->schema.image.unit);
+    if (status != ANL_OK)
+        return status;
+    status = prepare_folder(p);
     if (status != ANL_OK)
         return status;
     int block_size = anl_pool_threads(p->pool) * BLOCK_PER_THREAD;
@@ -936,10 +1323,6 @@ static anl_status write_all(pack *p, anl_pack_report *report)
     if (p->skip_count > MOST_WARNINGS)
         anl_diagnose(p->diagnostics, ANL_A_image_skipped, (anl_span){0}, "%d more images are skipped; manifest.json lists all",
                      p->skip_count - MOST_WARNINGS);
-    if (p->paged > 0)
-        anl_diagnose(p->diagnostics, ANL_A_image_pages, (anl_span){.file = p->first_paged},
-                     "%lld file%s several pages, of which only the first is read (the first such file is %s)",
-                     (long long)p->paged, p->paged == 1 ? " has" : "s have", p->first_paged);
     if (status == ANL_OK && report->packed == 0) {
         anl_diagnose(p->diagnostics, ANL_A_data_too_small, (anl_span){.file = o->labels}, "none of the %d images could be read",
                      p->entry_count);
@@ -971,7 +1354,7 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
     report->images = p.entry_count;
     if (status == ANL_OK && p.entry_count == 0) {
         anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){.file = options->input_count ? options->inputs[0] : NULL},
-                     "there are no TIFF, PNG or JPEG images here");
+                     "there are no images here");
         status = ANL_ERROR_FILE;
     }
     if (status == ANL_OK)

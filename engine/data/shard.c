@@ -20,6 +20,74 @@ static anl_status fail(char *reason, anl_status status, const char *what)
     return status;
 }
 
+size_t anl_shard_image_bytes(const anl_shard_image *i)
+{
+    return (size_t)i->depth * (size_t)i->height * (size_t)i->width * (size_t)i->channels * (size_t)anl_voxel_bytes(i->type);
+}
+
+anl_scan anl_shard_scan(const anl_shard_image *i, void *stored)
+{
+    anl_scan scan;
+    anl_scan_reset(&scan);
+    scan.width = i->width;
+    scan.height = i->height;
+    scan.depth = i->depth;
+    scan.channels = i->channels;
+    scan.type = i->type;
+    scan.bits = i->bits;
+    scan.slope = i->scale;
+    scan.intercept = i->offset;
+    scan.voxels = stored;
+    return scan;
+}
+
+static const char *const values_words[] = {"full", "unit", "relative"};
+
+static hid_t stored_type(anl_voxel type)
+{
+    switch (type) {
+    case ANL_VOXEL_U8:
+        return H5T_STD_U8LE;
+    case ANL_VOXEL_U16:
+        return H5T_STD_U16LE;
+    case ANL_VOXEL_I16:
+        return H5T_STD_I16LE;
+    case ANL_VOXEL_I32:
+        return H5T_STD_I32LE;
+    default:
+        return H5T_IEEE_F32LE;
+    }
+}
+
+static hid_t memory_type(anl_voxel type)
+{
+    switch (type) {
+    case ANL_VOXEL_U8:
+        return H5T_NATIVE_UINT8;
+    case ANL_VOXEL_U16:
+        return H5T_NATIVE_UINT16;
+    case ANL_VOXEL_I16:
+        return H5T_NATIVE_INT16;
+    case ANL_VOXEL_I32:
+        return H5T_NATIVE_INT32;
+    default:
+        return H5T_NATIVE_FLOAT;
+    }
+}
+
+/* [first, z, y, x, channel] or, of images, without z. Returns the rank. */
+static int image_dims(const anl_shard_image *i, hsize_t first, hsize_t dims[5])
+{
+    int rank = 0;
+    dims[rank++] = first;
+    if (i->volume)
+        dims[rank++] = (hsize_t)i->depth;
+    dims[rank++] = (hsize_t)i->height;
+    dims[rank++] = (hsize_t)i->width;
+    dims[rank++] = (hsize_t)i->channels;
+    return rank;
+}
+
 /* ---- writing ---- */
 
 struct anl_shard_writer {
@@ -31,6 +99,8 @@ struct anl_shard_writer {
     const char **patients; /* [capacity] or NULL */
     double **numbers;      /* per column [capacity] */
     const char ***texts;   /* per column [capacity] */
+    double *range;         /* [capacity][2], relative values only */
+    double *spacing;       /* [capacity][3] as z, y, x, or NULL */
 };
 
 static bool write_attributes(hid_t file, const anl_shard_schema *schema, const char *split)
@@ -58,18 +128,22 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     else if (!write_attributes(file, schema, split))
         status = fail(reason, ANL_ERROR_FILE, "cannot write its attributes");
     else {
-        hsize_t size = (hsize_t)schema->size, dims[4] = {(hsize_t)capacity, size, size, (hsize_t)schema->channels};
-        hsize_t chunk[4] = {1, size, size, (hsize_t)schema->channels};
-        hid_t space = H5Screate_simple(4, dims, dims), options = anl_hdf5_dataset_options(),
+        const anl_shard_image *i = &schema->image;
+        hsize_t dims[5], chunk[5];
+        int rank = image_dims(i, (hsize_t)capacity, dims);
+        image_dims(i, 1, chunk);
+        hid_t space = H5Screate_simple(rank, dims, dims), options = anl_hdf5_dataset_options(),
               access = H5Pcreate(H5P_DATASET_ACCESS);
-        H5Pset_chunk(options, 4, chunk);
+        H5Pset_chunk(options, rank, chunk);
         H5Pset_fill_time(options, H5D_FILL_TIME_NEVER); /* every sample is written */
         H5Pset_chunk_cache(access, 0, 0, 0);            /* chunks are written whole */
-        image = H5Dcreate2(file, "image", schema->bits == 16 ? H5T_STD_U16LE : H5T_STD_U8LE, space, H5P_DEFAULT, options, access);
+        image = H5Dcreate2(file, "image", stored_type(i->type), space, H5P_DEFAULT, options, access);
         H5Pclose(access);
         H5Pclose(options);
         H5Sclose(space);
-        if (image < 0 || !anl_hdf5_write_double(image, "scale", schema->scale))
+        if (image < 0 || !anl_hdf5_write_double(image, "scale", i->scale) || !anl_hdf5_write_double(image, "offset", i->offset) ||
+            !anl_hdf5_write_int(image, "bits", i->bits) || !anl_hdf5_write_text(image, "values", values_words[i->values]) ||
+            (i->values == ANL_VALUES_UNIT && !anl_hdf5_write_text(image, "unit", i->unit)))
             status = fail(reason, ANL_ERROR_FILE, "cannot create its images");
     }
     if (status != ANL_OK) {
@@ -89,6 +163,10 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
         writer->patients = ANL_NEW_ARRAY(arena, const char *, capacity);
     writer->numbers = ANL_NEW_ARRAY(arena, double *, schema->column_count + 1);
     writer->texts = ANL_NEW_ARRAY(arena, const char **, schema->column_count + 1);
+    if (schema->image.values == ANL_VALUES_RELATIVE)
+        writer->range = ANL_NEW_ARRAY(arena, double, 2 * capacity);
+    if (schema->has_spacing)
+        writer->spacing = ANL_NEW_ARRAY(arena, double, 3 * capacity);
     for (int c = 0; c < schema->column_count; c++)
         if (schema->columns[c].kind == ANL_COLUMN_TEXT)
             writer->texts[c] = ANL_NEW_ARRAY(arena, const char *, capacity);
@@ -98,8 +176,7 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     return ANL_OK;
 }
 
-anl_status anl_shard_add(anl_shard_writer *writer, const void *pixels, const char *file, const char *patient,
-                         const double *numbers, const char *const *texts, char reason[ANL_REASON_SIZE])
+anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sample, char reason[ANL_REASON_SIZE])
 {
     const anl_shard_schema *schema = writer->schema;
     if (writer->count >= writer->capacity) {
@@ -107,34 +184,38 @@ anl_status anl_shard_add(anl_shard_writer *writer, const void *pixels, const cha
         return ANL_ERROR_ARGUMENT;
     }
     anl_hdf5_lock();
-    hsize_t offset[4] = {(hsize_t)writer->count, 0, 0, 0};
-    size_t bytes = (size_t)schema->size * (size_t)schema->size * (size_t)schema->channels * (size_t)(schema->bits / 8);
+    hsize_t offset[5] = {(hsize_t)writer->count};
     anl_status status = ANL_OK;
     errno = 0;
-    if (H5Dwrite_chunk(writer->image, H5P_DEFAULT, 0, offset, bytes, pixels) < 0)
+    if (H5Dwrite_chunk(writer->image, H5P_DEFAULT, 0, offset, anl_shard_image_bytes(&schema->image), sample->stored) < 0)
         status = fail(reason, ANL_ERROR_FILE, "cannot write an image to it");
     anl_hdf5_unlock();
     if (status != ANL_OK)
         return status;
     int i = writer->count++;
-    writer->files[i] = anl_arena_text(writer->arena, file);
+    writer->files[i] = anl_arena_text(writer->arena, sample->file);
     if (writer->patients)
-        writer->patients[i] = patient && patient[0] ? anl_arena_text(writer->arena, patient) : NULL;
+        writer->patients[i] = sample->patient && sample->patient[0] ? anl_arena_text(writer->arena, sample->patient) : NULL;
+    if (writer->range)
+        memcpy(&writer->range[2 * i], sample->range, sizeof sample->range);
+    for (int a = 0; a < 3 && writer->spacing; a++)
+        writer->spacing[3 * i + a] = sample->spacing[2 - a];
     for (int c = 0; c < schema->column_count; c++)
         if (schema->columns[c].kind == ANL_COLUMN_TEXT)
-            writer->texts[c][i] = anl_arena_text(writer->arena, texts[c]);
+            writer->texts[c][i] = anl_arena_text(writer->arena, sample->texts[c]);
         else
-            writer->numbers[c][i] = numbers[c];
+            writer->numbers[c][i] = sample->numbers[c];
     return ANL_OK;
 }
 
 int anl_shard_count(const anl_shard_writer *writer) { return writer->count; }
 
-static bool write_numbers(hid_t group, const char *name, hid_t stored, hid_t memory, const void *values, int count,
+/* width: numbers of a sample; 1 makes a list, more a table. */
+static bool write_numbers(hid_t group, const char *name, hid_t stored, hid_t memory, const void *values, int count, int width,
                           const anl_shard_column *column)
 {
-    hsize_t size = (hsize_t)count;
-    hid_t space = H5Screate_simple(1, &size, NULL), options = anl_hdf5_dataset_options();
+    hsize_t size[2] = {(hsize_t)count, (hsize_t)width};
+    hid_t space = H5Screate_simple(width > 1 ? 2 : 1, size, NULL), options = anl_hdf5_dataset_options();
     hid_t data = H5Dcreate2(group, name, stored, space, H5P_DEFAULT, options, H5P_DEFAULT);
     bool good = data >= 0 && H5Dwrite(data, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
     if (good && column && column->kind == ANL_COLUMN_CODE)
@@ -166,7 +247,7 @@ static bool write_patients(anl_shard_writer *w)
             w->patients[i] && unique > 0 ? bsearch(&w->patients[i], names, unique, sizeof *names, by_text) : NULL;
         rows[i] = found ? found - names : -1;
     }
-    return write_numbers(w->file, "patient", H5T_STD_I64LE, H5T_NATIVE_INT64, rows, w->count, NULL) &&
+    return write_numbers(w->file, "patient", H5T_STD_I64LE, H5T_NATIVE_INT64, rows, w->count, 1, NULL) &&
            anl_hdf5_write_texts(w->file, "patients", false, names, unique);
 }
 
@@ -187,7 +268,7 @@ static bool write_columns(anl_shard_writer *w)
                                  column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE
                                  : column->wide                  ? H5T_IEEE_F64LE
                                                                  : H5T_IEEE_F32LE,
-                                 H5T_NATIVE_DOUBLE, w->numbers[c], w->count, column);
+                                 H5T_NATIVE_DOUBLE, w->numbers[c], w->count, 1, column);
     }
     if (good) {
         const char **names = ANL_NEW_ARRAY(w->arena, const char *, schema->column_count + 1);
@@ -211,10 +292,15 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
     anl_shard_writer *w = *writer;
     anl_hdf5_lock();
     errno = 0;
-    hsize_t dims[4] = {(hsize_t)w->count, (hsize_t)w->schema->size, (hsize_t)w->schema->size, (hsize_t)w->schema->channels};
+    hsize_t dims[5];
+    image_dims(&w->schema->image, (hsize_t)w->count, dims);
     anl_status status = ANL_OK;
     if (w->count < w->capacity && H5Dset_extent(w->image, dims) < 0)
         status = fail(reason, ANL_ERROR_FILE, "cannot set its number of samples");
+    if (status == ANL_OK &&
+        ((w->range && !write_numbers(w->file, "range", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->range, w->count, 2, NULL)) ||
+         (w->spacing && !write_numbers(w->file, "spacing", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, w->spacing, w->count, 3, NULL))))
+        status = fail(reason, ANL_ERROR_FILE, "cannot write what it knows of its images");
     if (status == ANL_OK && (!write_columns(w) || (w->patients && !write_patients(w)) ||
                              !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
         status = fail(reason, ANL_ERROR_FILE, "cannot write its columns");
@@ -252,9 +338,121 @@ static anl_status refuse(anl_shard *shard, char *reason, const char *what)
     return ANL_ERROR_FORMAT;
 }
 
+/* One of the types that images have; false for others. */
+static bool voxel_of(hid_t type, anl_voxel *out)
+{
+    size_t size = H5Tget_size(type);
+    if (H5Tget_class(type) == H5T_FLOAT && size == 4)
+        *out = ANL_VOXEL_F32;
+    else if (H5Tget_class(type) != H5T_INTEGER)
+        return false;
+    else if (H5Tget_sign(type) == H5T_SGN_NONE && (size == 1 || size == 2))
+        *out = size == 1 ? ANL_VOXEL_U8 : ANL_VOXEL_U16;
+    else if (H5Tget_sign(type) == H5T_SGN_2 && (size == 2 || size == 4))
+        *out = size == 2 ? ANL_VOXEL_I16 : ANL_VOXEL_I32;
+    else
+        return false;
+    return true;
+}
+
+/* Reads a table [count, width] of numbers, malloc'd. */
+static anl_status read_table(const anl_shard *shard, const char *name, int width, double **out, char *reason)
+{
+    hid_t data = H5Lexists(shard->file, name, H5P_DEFAULT) > 0 ? H5Dopen2(shard->file, name, H5P_DEFAULT) : -1;
+    if (data < 0) {
+        snprintf(reason, ANL_REASON_SIZE, "it holds no `%s`", name);
+        return ANL_ERROR_FORMAT;
+    }
+    hid_t space = H5Dget_space(data), type = H5Dget_type(data);
+    hsize_t dims[2] = {0};
+    anl_status status = ANL_OK;
+    if (H5Sget_simple_extent_ndims(space) != 2 || H5Sget_simple_extent_dims(space, dims, NULL) != 2 ||
+        dims[0] != (hsize_t)shard->count || dims[1] != (hsize_t)width || H5Tget_class(type) != H5T_FLOAT) {
+        snprintf(reason, ANL_REASON_SIZE, "its `%s` is not [samples, %d] of numbers", name, width);
+        status = ANL_ERROR_FORMAT;
+    }
+    if (status == ANL_OK) {
+        *out = malloc(sizeof(double) * (size_t)width * (size_t)shard->count);
+        if (!*out) {
+            snprintf(reason, ANL_REASON_SIZE, "no memory for its `%s`", name);
+            status = ANL_ERROR_MEMORY;
+        } else if (H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, *out) < 0) {
+            status = fail(reason, ANL_ERROR_FORMAT, "one of its tables cannot be read");
+            free(*out);
+            *out = NULL;
+        }
+    }
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Dclose(data);
+    return status;
+}
+
+static anl_status read_image_facts(anl_shard *out, char *reason)
+{
+    anl_shard_image *i = &out->image;
+    hid_t space = H5Dget_space(out->data), type = H5Dget_type(out->data);
+    hsize_t dims[5] = {0};
+    int rank = H5Sget_simple_extent_ndims(space);
+    bool good = (rank == 4 || rank == 5) && H5Sget_simple_extent_dims(space, dims, NULL) == rank && voxel_of(type, &i->type);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (!good)
+        return refuse(out, reason, "its `image` is not [samples, (z,) y, x, channel] of integers or float32");
+    const hsize_t *plane = dims + rank - 3;
+    i->volume = rank == 5;
+    anl_scan bounds;
+    anl_scan_reset(&bounds);
+    good = dims[0] >= 1 && dims[0] <= INT32_MAX;
+    for (int k = 1; k < rank; k++)
+        good = good && dims[k] >= 1 && dims[k] <= ANL_SCAN_MAX_SIDE;
+    if (!good)
+        return refuse(out, reason, "its `image` has no samples or an impossible size");
+    bounds.depth = i->depth = i->volume ? (int)dims[1] : 1;
+    bounds.height = i->height = (int)plane[0];
+    bounds.width = i->width = (int)plane[1];
+    bounds.channels = i->channels = (int)plane[2];
+    bounds.type = i->type;
+    anl_status status = anl_scan_allocate(&bounds, false, reason);
+    if (status != ANL_OK) {
+        anl_shard_close(out);
+        return status;
+    }
+    out->count = (int64_t)dims[0];
+    char *values = NULL, *unit = NULL;
+    long long bits = 8 * anl_voxel_bytes(i->type);
+    if (!anl_hdf5_read_double(out->data, "scale", &i->scale) || !anl_hdf5_read_double(out->data, "offset", &i->offset) ||
+        !anl_hdf5_read_int(out->data, "bits", &bits) || !anl_hdf5_read_text(out->data, "values", &values))
+        return refuse(out, reason, "its `image` lacks one of the attributes scale, offset, bits, values");
+    i->bits = (int)bits;
+    int meaning = -1;
+    for (size_t k = 0; k < ANL_COUNT(values_words); k++)
+        if (!strcmp(values, values_words[k]))
+            meaning = (int)k;
+    free(values);
+    if (meaning < 0 || !isfinite(i->scale) || !isfinite(i->offset) || bits < 1 || bits > 64)
+        return refuse(out, reason, "the attributes of its `image` make no sense (scale, offset, bits or values)");
+    i->values = (anl_values)meaning;
+    if (i->values == ANL_VALUES_UNIT) {
+        if (!anl_hdf5_read_text(out->data, "unit", &unit) || !unit[0] || strlen(unit) >= sizeof out->unit) {
+            free(unit);
+            return refuse(out, reason, "its `image` is measured in a unit that it does not name");
+        }
+        strcpy(out->unit, unit);
+        free(unit);
+    }
+    i->unit = NULL; /* in out->unit: the struct may be copied */
+    if (i->values == ANL_VALUES_RELATIVE) {
+        status = read_table(out, "range", 2, &out->range, reason);
+        if (status != ANL_OK)
+            anl_shard_close(out);
+    }
+    return status;
+}
+
 anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE])
 {
-    *out = (anl_shard){.file = -1, .image = -1};
+    *out = (anl_shard){.file = -1, .data = -1};
     errno = 0;
     out->file = anl_hdf5_open(path);
     if (out->file < 0)
@@ -271,54 +469,34 @@ anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REAS
         return refuse(out, reason, "it holds no `image`");
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, 0, 0, 0); /* samples come in random order: a cache would only copy */
-    out->image = H5Dopen2(out->file, "image", access);
+    out->data = H5Dopen2(out->file, "image", access);
     H5Pclose(access);
-    if (out->image < 0) {
+    if (out->data < 0) {
         anl_status status = fail(reason, ANL_ERROR_FORMAT, "its images cannot be opened");
         anl_shard_close(out);
         return status;
     }
-    hid_t space = H5Dget_space(out->image), type = H5Dget_type(out->image);
-    hsize_t dims[4] = {0};
-    int rank = H5Sget_simple_extent_ndims(space);
-    bool good = rank == 4 && H5Sget_simple_extent_dims(space, dims, NULL) == 4 && H5Tget_class(type) == H5T_INTEGER &&
-                H5Tget_sign(type) == H5T_SGN_NONE && (H5Tget_size(type) == 1 || H5Tget_size(type) == 2);
-    out->bits = good ? (int)H5Tget_size(type) * 8 : 0;
-    H5Sclose(space);
-    H5Tclose(type);
-    if (!good)
-        return refuse(out, reason, "its `image` is not [samples, y, x, channel] of uint8 or uint16");
-    if (dims[0] < 1 || dims[0] > INT32_MAX || dims[1] < 1 || dims[1] > ANL_IMAGE_MAX_SIDE || dims[2] < 1 ||
-        dims[2] > ANL_IMAGE_MAX_SIDE || (dims[3] != 1 && dims[3] != 3) || dims[1] * dims[2] * dims[3] > ANL_IMAGE_MAX_BYTES / 2)
-        return refuse(out, reason, "its `image` has no samples or an impossible size");
-    out->count = (int64_t)dims[0];
-    out->height = (int)dims[1];
-    out->width = (int)dims[2];
-    out->channels = (int)dims[3];
-    if (!anl_hdf5_read_double(out->image, "scale", &out->scale))
-        out->scale = out->bits == 16 ? 1.0 / 65535.0 : 1.0 / 255.0;
-    if (!isfinite(out->scale))
-        return refuse(out, reason, "the scale of its images is not a finite number");
-    return ANL_OK;
+    return read_image_facts(out, reason);
 }
 
 void anl_shard_close(anl_shard *shard)
 {
-    if (shard->image >= 0)
-        H5Dclose(shard->image);
+    if (shard->data >= 0)
+        H5Dclose(shard->data);
     if (shard->file >= 0)
         H5Fclose(shard->file);
-    shard->file = shard->image = -1;
+    free(shard->range);
+    *shard = (anl_shard){.file = -1, .data = -1};
 }
 
-anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *pixels, char reason[ANL_REASON_SIZE])
+anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE])
 {
-    hsize_t start[4] = {(hsize_t)sample, 0, 0, 0};
-    hsize_t count[4] = {1, (hsize_t)shard->height, (hsize_t)shard->width, (hsize_t)shard->channels};
-    hid_t space = H5Dget_space(shard->image), memory = H5Screate_simple(4, count, NULL);
+    hsize_t start[5] = {(hsize_t)sample}, count[5];
+    int rank = image_dims(&shard->image, 1, count);
+    hid_t space = H5Dget_space(shard->data), memory = H5Screate_simple(rank, count, NULL);
     anl_status status = ANL_OK;
     if (space < 0 || memory < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(shard->image, shard->bits == 16 ? H5T_NATIVE_UINT16 : H5T_NATIVE_UINT8, memory, space, H5P_DEFAULT, pixels) < 0)
+        H5Dread(shard->data, memory_type(shard->image.type), memory, space, H5P_DEFAULT, stored) < 0)
         status = fail(reason, ANL_ERROR_FORMAT, "an image cannot be read");
     if (space >= 0)
         H5Sclose(space);
@@ -498,11 +676,31 @@ static void show_column(const char *name, const double *values, int64_t count, c
         fprintf(out, "%g to %g, mean %.6g\n", low, high, sum / (double)known);
 }
 
+/* What a stored value means in the sample, as the recipe's graph is given it. */
+void anl_shard_meaning(const anl_shard *shard, int64_t sample, double *factor, double *shift)
+{
+    const anl_shard_image *i = &shard->image;
+    *factor = i->scale;
+    *shift = i->offset;
+    if (i->values != ANL_VALUES_RELATIVE)
+        return;
+    double low = shard->range[2 * sample], high = shard->range[2 * sample + 1];
+    if (!isfinite(low) || !isfinite(high) || high <= low) /* all voxels are equal: all are 0 */
+        high = low = isfinite(low) ? low : 0;
+    double width = high > low ? high - low : 1;
+    *factor /= width;
+    *shift = (*shift - low) / width;
+}
+
 static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
 {
-    size_t values = (size_t)shard->height * (size_t)shard->width * (size_t)shard->channels;
-    uint16_t *pixels = malloc(values * 2);
-    if (!pixels) {
+    void *stored = malloc(anl_shard_image_bytes(&shard->image));
+    anl_scan scan = anl_shard_scan(&shard->image, stored);
+    const int64_t count = anl_scan_count(&scan);
+    double *values = malloc(sizeof(double) * (size_t)count);
+    if (!stored || !values) {
+        free(stored);
+        free(values);
         snprintf(reason, ANL_REASON_SIZE, "no memory for an image");
         return ANL_ERROR_MEMORY;
     }
@@ -511,22 +709,51 @@ static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
     double sum = 0, squares = 0, low = INFINITY, high = -INFINITY;
     anl_status status = ANL_OK;
     for (int64_t k = 0; k < looks && status == ANL_OK; k++) {
-        status = anl_shard_read_image(shard, k * shard->count / looks, pixels, reason);
-        for (size_t i = 0; i < values && status == ANL_OK; i++) {
-            double v = (shard->bits == 16 ? pixels[i] : ((const uint8_t *)pixels)[i]) * shard->scale;
+        double factor, shift;
+        status = anl_shard_read_image(shard, k * shard->count / looks, stored, reason);
+        if (status != ANL_OK)
+            break;
+        anl_shard_meaning(shard, k * shard->count / looks, &factor, &shift);
+        anl_scan_stored(&scan, 0, count, values);
+        for (int64_t i = 0; i < count; i++) {
+            double v = values[i] * factor + shift;
             sum += v;
             squares += v * v;
             low = v < low ? v : low;
             high = v > high ? v : high;
         }
     }
-    free(pixels);
+    free(stored);
+    free(values);
     if (status == ANL_OK) {
-        double n = (double)values * (double)looks, mean = sum / n, variance = squares / n - mean * mean;
-        fprintf(out, "  values     %.4g to %.4g, mean %.4g, deviation %.4g (of %lld samples)\n", low, high, mean,
-                sqrt(variance > 0 ? variance : 0), (long long)looks);
+        double n = (double)count * (double)looks, mean = sum / n, variance = squares / n - mean * mean;
+        fprintf(out, "  values     %.4g to %.4g%s%s, mean %.4g, deviation %.4g (of %lld samples)\n", low, high,
+                shard->image.values == ANL_VALUES_UNIT ? " " : "", shard->unit, mean, sqrt(variance > 0 ? variance : 0),
+                (long long)looks);
     }
     return status;
+}
+
+static void show_image(const anl_shard *shard, FILE *out)
+{
+    const anl_shard_image *i = &shard->image;
+    fprintf(out, "  image      ");
+    if (i->volume)
+        fprintf(out, "%d x ", i->depth);
+    fprintf(out, "%d x %d, %d channel%s, %s", i->height, i->width, i->channels, i->channels == 1 ? "" : "s", anl_voxel_name(i->type));
+    if (i->bits != 8 * anl_voxel_bytes(i->type))
+        fprintf(out, " of %d bits", i->bits);
+    switch (i->values) {
+    case ANL_VALUES_FULL:
+        fprintf(out, ", 0 black to 1 white\n");
+        break;
+    case ANL_VALUES_UNIT:
+        fprintf(out, ", in %s (stored * %.9g %c %.9g)\n", shard->unit, i->scale, i->offset < 0 ? '-' : '+', fabs(i->offset));
+        break;
+    case ANL_VALUES_RELATIVE:
+        fprintf(out, ", no fixed scale: 0 and 1 are the ends of each sample's own range\n");
+        break;
+    }
 }
 
 anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics)
@@ -539,8 +766,7 @@ anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagn
     if (status == ANL_OK) {
         fprintf(out, "%s\n", path);
         fprintf(out, "  samples    %lld\n", (long long)shard.count);
-        fprintf(out, "  image      %d x %d, %d channel%s, %d bits, scale %.9g\n", shard.width, shard.height, shard.channels,
-                shard.channels == 1 ? "" : "s", shard.bits, shard.scale);
+        show_image(&shard, out);
         status = show_images(&shard, out, reason);
         static const char *const texts[] = {"split", "modality", "tool", "seed", "options"};
         for (size_t i = 0; i < ANL_COUNT(texts); i++)

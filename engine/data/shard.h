@@ -1,7 +1,13 @@
 /* A shard: one HDF5 file of samples. This is the only place that knows its layout.
  * In: samples to write, or a path to read. Out: files that h5py reads, or their images, labels and patients.
  *
- *   /image            [samples, y, x, channel] uint8 or uint16, one chunk per sample; attribute scale: stored * scale is 0..1
+ *   /image            [samples, y, x, channel], volumes [samples, z, y, x, channel]; uint8, uint16, int16, int32 or float32, one chunk per
+ *                     sample. The value is stored * scale + offset; attributes: scale, offset, bits (where fewer than the type's), and values:
+ *                       full      0 is black and 1 is white, as in photographs
+ *                       unit      measured, in the attribute `unit` (HU)
+ *                       relative  of no fixed scale (MR): seen as (value - low) / (high - low), with /range of the sample
+ *   /range            [samples, 2] float64, relative only: low and high, the values below which 0.5 % and 99.5 % of the sample lie
+ *   /spacing          [samples, 3] float32: mm from centre to centre along z, y, x as stored here; 0: not known. Absent: known of none
  *   /labels/NAME      [samples] float32 or float64 (NaN: missing), or int32 codes (-1: missing) with attribute values: the words
  *   /texts/NAME       [samples] strings: columns of free text, which cannot be labels
  *   /patient          [samples] int64, row of /patients or -1;  /patients: strings
@@ -18,9 +24,9 @@
 
 #include "base/base.h"
 #include "data/hdf5.h"
-#include "data/image.h"
+#include "data/scan.h"
 
-#define ANL_SHARD_FORMAT 1
+#define ANL_SHARD_FORMAT 2
 
 typedef enum anl_column_kind { ANL_COLUMN_NUMBER, ANL_COLUMN_CODE, ANL_COLUMN_TEXT } anl_column_kind;
 
@@ -32,28 +38,50 @@ typedef struct anl_shard_column {
     int value_count;
 } anl_shard_column;
 
+/* How stored values are meant. */
+typedef enum anl_values { ANL_VALUES_FULL, ANL_VALUES_UNIT, ANL_VALUES_RELATIVE } anl_values;
+
+/* The images of a shard: what writer and reader agree on. */
+typedef struct anl_shard_image {
+    bool volume; /* has an axis z */
+    int depth, height, width, channels;
+    anl_voxel type; /* not float64 */
+    int bits;
+    double scale, offset;
+    anl_values values;
+    const char *unit; /* of ANL_VALUES_UNIT, else "" */
+} anl_shard_image;
+size_t anl_shard_image_bytes(const anl_shard_image *image); /* of one sample */
+/* A scan whose voxels are a stored sample, borrowed. */
+anl_scan anl_shard_scan(const anl_shard_image *image, void *stored);
+
 /* What all shards of one pack have in common. Borrowed by the writers. */
 typedef struct anl_shard_schema {
-    int size, channels, bits;
-    double scale;
+    anl_shard_image image;
     const anl_shard_column *columns;
     int column_count;
-    bool has_patient;
+    bool has_patient, has_spacing;
     uint64_t seed;
     const char *options;  /* JSON */
     const char *modality; /* or NULL */
 } anl_shard_schema;
+
+typedef struct anl_shard_sample {
+    const void *stored; /* anl_shard_image_bytes, little-endian */
+    const char *file, *patient; /* patient: NULL or "" where there is none */
+    const double *numbers;      /* [columns], NaN or code -1 where missing (texts are skipped) */
+    const char *const *texts;   /* [columns], only those of kind text are looked at */
+    double range[2];            /* relative values: low and high */
+    double spacing[3];          /* mm along x, y, z; 0: not known */
+} anl_shard_sample;
 
 /* ---- writing (one thread per writer; takes the HDF5 lock itself) ---- */
 typedef struct anl_shard_writer anl_shard_writer;
 /* Creates the file at `path` (a temporary name; the caller commits it). capacity: most samples it will take. */
 anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, const char *split, int capacity,
                             anl_shard_writer **out, char reason[ANL_REASON_SIZE]);
-/* pixels: size*size*channels values of `bits`, little-endian. numbers: [columns], NaN or code -1 where missing (texts are
- * skipped). texts: [columns], only those of kind text are looked at. patient: NULL or "" where there is none. Texts are copied.
- */
-anl_status anl_shard_add(anl_shard_writer *writer, const void *pixels, const char *file, const char *patient,
-                         const double *numbers, const char *const *texts, char reason[ANL_REASON_SIZE]);
+/* Texts are copied. */
+anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sample, char reason[ANL_REASON_SIZE]);
 int anl_shard_count(const anl_shard_writer *writer);
 /* Writes the columns and closes the file. Frees the writer whatever the outcome. */
 anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SIZE]);
@@ -62,16 +90,19 @@ void anl_shard_abandon(anl_shard_writer **writer);
 
 /* ---- reading (all under the HDF5 lock, held by the caller) ---- */
 typedef struct anl_shard {
-    hid_t file, image;
+    hid_t file, data; /* data: the image */
     int64_t count;
-    int height, width, channels, bits;
-    double scale;
+    anl_shard_image image;
+    char unit[16];
+    double *range; /* [count][2] where values are relative, else NULL */
 } anl_shard;
 /* On failure nothing stays open and reason says why. */
 anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE]);
 void anl_shard_close(anl_shard *shard);
-/* height*width*channels values of 1 (bits 8) or 2 bytes in this machine's byte order. */
-anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *pixels, char reason[ANL_REASON_SIZE]);
+/* One sample, anl_shard_image_bytes in this machine's byte order. */
+anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE]);
+/* What the graph is given of a stored value of the sample: stored * factor + shift. */
+void anl_shard_meaning(const anl_shard *shard, int64_t sample, double *factor, double *shift);
 /* Names of the label columns in the order of labels.csv; in the arena. */
 anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count,
                              char reason[ANL_REASON_SIZE]);

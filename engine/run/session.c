@@ -230,6 +230,7 @@ const anl_field *anl_session_fields(anl_session *s, int *count)
                                 .has_missing = f->has_missing,
                                 .has_mask = f->mask != NULL,
                                 .column = f->column,
+                                .unit = f->unit,
                                 .span = f->span};
         for (int a = 0; a < f->rank; a++) {
             fields[i].axis[a] = f->axis[a];

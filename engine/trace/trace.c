@@ -695,6 +695,7 @@ static void static_fields(tracer *t, const anl_source *train, anl_static_recipe 
         s->mask = f->mask;
         s->column = f->column;
         s->modality = f->modality;
+        s->unit = f->unit;
         s->span = f->span;
         for (int k = 0; k < f->axis_count && k < ANL_MAX_AXES - 1; k++) {
             s->axis[k] = f->axes[k].name;

@@ -33,7 +33,7 @@ done
 pack() { "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 4 "$@"; }
 
 check "pack images with labels" pack --out "$work/out" --split 0.6,0.2,0.2
-if grep -q '^packed  *20 of 20 images' "$work/output" && grep -q '^patients  *10,' "$work/output" && grep -q '^train  *12$' "$work/output" &&
+if grep -q '^packed  *20 samples of 20 files' "$work/output" && grep -q '^patients  *10,' "$work/output" && grep -q '^train  *12$' "$work/output" &&
     grep -q '^test  *4$' "$work/output"; then
     ok "pack counts what it packed"
 else
@@ -91,7 +91,7 @@ for path in sorted(glob.glob(sys.argv[1] + "/*.h5")):
         assert f["image"].shape[1:] == (4, 4, 1) and f["image"].dtype == numpy.uint8, f["image"]
         assert f["image"].chunks == (1, 4, 4, 1)
         assert abs(f["image"].attrs["scale"] - 1 / 255) < 1e-12
-        assert f.attrs["format"] == 1 and f.attrs["split"].decode() in path, dict(f.attrs)
+        assert f.attrs["format"] == 2 and f.attrs["split"].decode() in path, dict(f.attrs)
         words = [w.decode() for w in f["labels/kind"].attrs["values"]]
         assert words == ["cyst", "mass"], words
         names = [p.decode() for p in f["patients"][:]]

@@ -24,7 +24,7 @@
 #include "base/base.h"
 #include "data/csv.h"
 #include "data/hdf5.h"
-#include "data/image.h"
+#include "data/scan.h"
 
 static char root[64];
 static anl_arena *arena;
@@ -101,6 +101,13 @@ static void *read_bytes(const char *path, size_t *length)
 }
 
 /* A value that depends on everything, so that a transposed or shifted image shows. */
+static int stored(const anl_scan *scan, int64_t index)
+{
+    double value;
+    anl_scan_stored(scan, index, 1, &value);
+    return (int)value;
+}
+
 static unsigned pattern(int x, int y, int c, int bits)
 {
     unsigned v = (unsigned)(x * 37 + y * 101 + c * 59 + 7);
@@ -231,8 +238,8 @@ START_TEST(tiff_reads_every_layout)
                         }
                         const char *path = in_root("a.tif");
                         write_tiff(path, modes[m], &t, 1);
-                        anl_image image;
-                        anl_status status = anl_image_read(path, &image, problems);
+                        anl_scan image;
+                        anl_status status = anl_scan_read(path, &image, problems);
                         ck_assert_msg(status == ANL_OK, "mode %s compression %d bits %d tile %d kind %d: %s", modes[m],
                                       compressions[k], bits, tile, kind, message(ANL_A_image_unreadable));
                         ck_assert_int_eq(image.width, 37);
@@ -250,9 +257,9 @@ START_TEST(tiff_reads_every_layout)
                                         v = v * 255 / ((1u << bits) - 1);
                                     if (kind == 1)
                                         v = (bits == 16 ? 65535 : 255) - v;
-                                    ck_assert_uint_eq(image.pixels[(y * 37 + x) * channels + c], v);
+                                    ck_assert_uint_eq(stored(&image, (y * 37 + x) * channels + c), v);
                                 }
-                        anl_image_free(&image);
+                        anl_scan_free(&image);
                         cases++;
                     }
     ck_assert_int_gt(cases, 500);
@@ -260,7 +267,18 @@ START_TEST(tiff_reads_every_layout)
 }
 END_TEST
 
-START_TEST(tiff_reads_the_first_page_and_says_so)
+static void refused(const char *path, const char *why)
+{
+    anl_scan image;
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    ck_assert_int_ne(anl_scan_read(path, &image, problems), ANL_OK);
+    ck_assert_ptr_null(image.voxels);
+    ck_assert_int_eq(anl_diagnostics_errors(problems), 1);
+    ck_assert_msg(strstr(message(ANL_A_image_unreadable), why), "expected `%s` in: %s", why, message(ANL_A_image_unreadable));
+}
+
+START_TEST(tiff_pages_are_slices)
 {
     tiff_case t = {.width = 8,
                    .height = 8,
@@ -271,12 +289,88 @@ START_TEST(tiff_reads_the_first_page_and_says_so)
                    .compression = COMPRESSION_NONE,
                    .rows_per_strip = 8};
     write_tiff(in_root("pages.tif"), "w", &t, 3);
-    anl_image image;
-    ck_assert_int_eq(anl_image_read(in_root("pages.tif"), &image, problems), ANL_OK);
-    ck_assert_uint_eq(image.pixels[9], pattern(1, 1, 0, 16));
-    anl_image_free(&image);
-    ck_assert(has_code(ANL_A_image_pages));
-    ck_assert_ptr_nonnull(strstr(message(ANL_A_image_pages), "3 pages"));
+    anl_scan image;
+    ck_assert_int_eq(anl_scan_read(in_root("pages.tif"), &image, problems), ANL_OK);
+    ck_assert_int_eq(image.depth, 3);
+    for (int z = 0; z < 3; z++)
+        ck_assert_uint_eq(stored(&image, 64 * z + 9), pattern(1, 1, 0, 16));
+    anl_scan_free(&image);
+    ck_assert_int_eq(anl_diagnostics_count(problems), 0);
+    /* A thumbnail is no slice; a page of another size is refused. */
+    for (int reduced = 0; reduced < 2; reduced++) {
+        write_tiff(in_root("pages.tif"), "w", &t, 2);
+        TIFF *tiff = TIFFOpen(in_root("pages.tif"), "a");
+        TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 4);
+        TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 1);
+        TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 8);
+        TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+        TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        if (reduced)
+            TIFFSetField(tiff, TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE);
+        uint8_t row[4] = {1, 2, 3, 4};
+        TIFFWriteScanline(tiff, row, 0, 0);
+        TIFFClose(tiff);
+        if (reduced) {
+            ck_assert_int_eq(anl_scan_read(in_root("pages.tif"), &image, problems), ANL_OK);
+            ck_assert_int_eq(image.depth, 2);
+            anl_scan_free(&image);
+        } else
+            refused(in_root("pages.tif"), "page 3 (4 x 1, 8 bits)");
+    }
+}
+END_TEST
+
+static void write_numbers_tiff(const char *path, int bits, int format, const void *row)
+{
+    TIFF *tiff = TIFFOpen(path, "w");
+    TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 4);
+    TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 1);
+    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, bits);
+    TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+    TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, format);
+    TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+    TIFFWriteScanline(tiff, (void *)(uintptr_t)row, 0, 0);
+    TIFFClose(tiff);
+}
+
+START_TEST(tiff_numbers_of_every_kind_keep_their_values)
+{
+    const int8_t i8[] = {-128, -1, 0, 127};
+    const int16_t i16[] = {-32768, -1024, 0, 32767};
+    const int32_t i32[] = {INT32_MIN, -1, 70000, INT32_MAX};
+    const uint32_t u32[] = {0, 1, 70000, UINT32_MAX};
+    const float f32[] = {-1.5f, 0, 0.1f, 1e30f};
+    const double f64[] = {-1.5, 0, 0.1, 1e300};
+    const uint8_t u12[] = {0x00, 0x0f, 0xff, 0x80, 0x01, 0x23}; /* 0x000 0xfff 0x800 0x123 */
+    const double packed12[] = {0, 0xfff, 0x800, 0x123};
+    const struct {
+        const void *row;
+        int bits, format;
+        anl_voxel type;
+    } cases[] = {{i8, 8, SAMPLEFORMAT_INT, ANL_VOXEL_I16},     {i16, 16, SAMPLEFORMAT_INT, ANL_VOXEL_I16},
+                 {i32, 32, SAMPLEFORMAT_INT, ANL_VOXEL_I32},   {u32, 32, SAMPLEFORMAT_UINT, ANL_VOXEL_F64},
+                 {f32, 32, SAMPLEFORMAT_IEEEFP, ANL_VOXEL_F32}, {f64, 64, SAMPLEFORMAT_IEEEFP, ANL_VOXEL_F64},
+                 {u12, 12, SAMPLEFORMAT_UINT, ANL_VOXEL_U16}};
+    for (size_t k = 0; k < ANL_COUNT(cases); k++) {
+        write_numbers_tiff(in_root("n.tif"), cases[k].bits, cases[k].format, cases[k].row);
+        anl_scan scan;
+        ck_assert_msg(anl_scan_read(in_root("n.tif"), &scan, problems) == ANL_OK, "%s", message(ANL_A_image_unreadable));
+        ck_assert_int_eq(scan.type, cases[k].type);
+        ck_assert_int_eq(scan.bits, cases[k].bits);
+        double values[4];
+        anl_scan_stored(&scan, 0, 4, values);
+        for (int i = 0; i < 4; i++) {
+            double expected = k == 0   ? i8[i]
+                              : k == 1 ? i16[i]
+                              : k == 2 ? i32[i]
+                              : k == 3 ? u32[i]
+                              : k == 4 ? (double)f32[i]
+                              : k == 5 ? f64[i]
+                                       : packed12[i];
+            ck_assert_double_eq(values[i], expected);
+        }
+        anl_scan_free(&scan);
+    }
 }
 END_TEST
 
@@ -299,27 +393,17 @@ START_TEST(tiff_is_brought_upright)
         /* Expected upright images, row by row, after the TIFF 6.0 definition of the tag. */
         static const int expected[8][6] = {{1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1}, {4, 5, 6, 1, 2, 3},
                                            {1, 4, 2, 5, 3, 6}, {4, 1, 5, 2, 6, 3}, {6, 3, 5, 2, 4, 1}, {3, 6, 2, 5, 1, 4}};
-        anl_image image;
-        ck_assert_int_eq(anl_image_read(in_root("o.tif"), &image, problems), ANL_OK);
+        anl_scan image;
+        ck_assert_int_eq(anl_scan_read(in_root("o.tif"), &image, problems), ANL_OK);
         ck_assert_int_eq(image.width, orientation > 4 ? 2 : 3);
         for (int i = 0; i < 6; i++)
-            ck_assert_msg(image.pixels[i] == expected[orientation - 1][i], "orientation %d, pixel %d is %d", orientation, i,
-                          image.pixels[i]);
-        anl_image_free(&image);
+            ck_assert_msg(stored(&image, i) == expected[orientation - 1][i], "orientation %d, pixel %d is %d", orientation, i,
+                          stored(&image, i));
+        anl_scan_free(&image);
     }
 }
 END_TEST
 
-static void refused(const char *path, const char *why)
-{
-    anl_image image;
-    anl_diagnostics_free(&problems);
-    problems = anl_diagnostics_new();
-    ck_assert_int_ne(anl_image_read(path, &image, problems), ANL_OK);
-    ck_assert_ptr_null(image.pixels);
-    ck_assert_int_eq(anl_diagnostics_errors(problems), 1);
-    ck_assert_msg(strstr(message(ANL_A_image_unreadable), why), "expected `%s` in: %s", why, message(ANL_A_image_unreadable));
-}
 
 START_TEST(unfit_images_are_refused_with_the_reason)
 {
@@ -330,32 +414,18 @@ START_TEST(unfit_images_are_refused_with_the_reason)
                    .photometric = PHOTOMETRIC_MINISBLACK,
                    .planar = PLANARCONFIG_CONTIG,
                    .compression = COMPRESSION_NONE,
-                   .rows_per_strip = 8,
-                   .format = SAMPLEFORMAT_INT};
-    write_tiff(in_root("signed.tif"), "w", &t, 1);
-    refused(in_root("signed.tif"), "signed");
-    t.format = SAMPLEFORMAT_UINT;
+                   .rows_per_strip = 8};
     t.photometric = PHOTOMETRIC_CIELAB;
     t.samples = 3;
     write_tiff(in_root("lab.tif"), "w", &t, 1);
     refused(in_root("lab.tif"), "photometric");
-    TIFF *tiff = TIFFOpen(in_root("float.tif"), "w");
-    TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 4);
-    TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 1);
-    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 32);
-    TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_IEEEFP);
-    TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
-    TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
-    float row[4] = {0};
-    TIFFWriteScanline(tiff, row, 0, 0);
-    TIFFClose(tiff);
-    refused(in_root("float.tif"), "floating-point");
+    TIFF *tiff;
     refused(in_root("absent.png"), "No such file");
     refused(root, "not a regular file");
     write_text(in_root("empty.png"), "");
     refused(in_root("empty.png"), "empty");
     write_text(in_root("text.png"), "this is a text called a picture");
-    refused(in_root("text.png"), "neither TIFF nor PNG nor JPEG");
+    refused(in_root("text.png"), "it is none of DICOM, TIFF, PNG, JPEG");
     char dicom[200] = "II*";
     memcpy(dicom + 128, "DICM", 4);
     write_bytes(in_root("scan.dcm"), dicom, sizeof dicom);
@@ -433,8 +503,8 @@ START_TEST(png_reads_every_kind)
                 if ((bits < 8 && k != 0 && k != 4) || (bits == 16 && k == 4))
                     continue;
                 write_png(in_root("a.png"), 21, 13, bits, colours[k], interlaced);
-                anl_image image;
-                ck_assert_msg(anl_image_read(in_root("a.png"), &image, problems) == ANL_OK, "%s",
+                anl_scan image;
+                ck_assert_msg(anl_scan_read(in_root("a.png"), &image, problems) == ANL_OK, "%s",
                               message(ANL_A_image_unreadable));
                 int channels = k == 1 || k == 3 || k == 4 ? 3 : 1;
                 ck_assert_int_eq(image.channels, channels);
@@ -447,9 +517,9 @@ START_TEST(png_reads_every_kind)
                                 v = v * 3 * (unsigned)(c + 1) & 255;
                             else if (bits < 8)
                                 v = v * 255 / ((1u << bits) - 1);
-                            ck_assert_uint_eq(image.pixels[(y * 21 + x) * channels + c], v);
+                            ck_assert_uint_eq(stored(&image, (y * 21 + x) * channels + c), v);
                         }
-                anl_image_free(&image);
+                anl_scan_free(&image);
                 cases++;
             }
     ck_assert_int_eq(cases, 30);
@@ -488,15 +558,15 @@ START_TEST(jpeg_reads_grey_and_colour)
 {
     for (int channels = 1; channels <= 3; channels += 2) {
         write_jpeg(in_root("a.jpg"), 40, 30, channels, 100);
-        anl_image image;
-        ck_assert_int_eq(anl_image_read(in_root("a.jpg"), &image, problems), ANL_OK);
+        anl_scan image;
+        ck_assert_int_eq(anl_scan_read(in_root("a.jpg"), &image, problems), ANL_OK);
         ck_assert_int_eq(image.channels, channels);
         ck_assert_int_eq(image.bits, 8);
         for (int y = 0; y < 30; y++)
             for (int x = 0; x < 40; x++)
                 for (int c = 0; c < channels; c++)
-                    ck_assert_int_le(abs(image.pixels[(y * 40 + x) * channels + c] - (x * 2 + y + c * 40)), 4);
-        anl_image_free(&image);
+                    ck_assert_int_le(abs(stored(&image, (y * 40 + x) * channels + c) - (x * 2 + y + c * 40)), 4);
+        anl_scan_free(&image);
     }
     write_jpeg(in_root("cmyk.jpg"), 40, 30, 4, 100);
     refused(in_root("cmyk.jpg"), "CMYK");
@@ -524,22 +594,22 @@ START_TEST(truncated_and_damaged_files_never_become_pixels)
     for (int k = 0; k < 4; k++) {
         size_t length;
         uint8_t *bytes = read_bytes(in_root(names[k]), &length);
-        anl_image whole, image;
-        ck_assert_int_eq(anl_image_read(in_root(names[k]), &whole, problems), ANL_OK);
-        size_t values = (size_t)(whole.width * whole.height * whole.channels);
+        anl_scan whole, image;
+        ck_assert_int_eq(anl_scan_read(in_root(names[k]), &whole, problems), ANL_OK);
+        size_t values = (size_t)anl_scan_count(&whole) * (size_t)anl_voxel_bytes(whole.type);
         /* Cut anywhere: either an error, or (only bytes behind the picture are gone) the very same picture. */
         for (size_t cut = 0; cut < length; cut += 1 + length / 97) {
             write_bytes(in_root("cut"), bytes, cut);
-            anl_status status = anl_image_read(in_root("cut"), &image, problems);
+            anl_status status = anl_scan_read(in_root("cut"), &image, problems);
             if (status == ANL_OK)
-                ck_assert_msg(memcmp(image.pixels, whole.pixels, values * 2) == 0, "%s cut at %zu of %zu gives other pixels",
+                ck_assert_msg(memcmp(image.voxels, whole.voxels, values) == 0, "%s cut at %zu of %zu gives other pixels",
                               names[k], cut, length);
             else
-                ck_assert_ptr_null(image.pixels);
-            anl_image_free(&image);
+                ck_assert_ptr_null(image.voxels);
+            anl_scan_free(&image);
         }
         write_bytes(in_root("half"), bytes, length / 2);
-        ck_assert_int_ne(anl_image_read(in_root("half"), &image, problems), ANL_OK);
+        ck_assert_int_ne(anl_scan_read(in_root("half"), &image, problems), ANL_OK);
         /* Any byte changed: an error or an image, but no crash (the sanitizers look on). */
         for (int i = 0; i < 300; i++) {
             random = random * 6364136223846793005u + 1442695040888963407u;
@@ -548,13 +618,13 @@ START_TEST(truncated_and_damaged_files_never_become_pixels)
             bytes[at] = (uint8_t)(random >> 13);
             write_bytes(in_root("changed"), bytes, length);
             bytes[at] = kept;
-            if (anl_image_read(in_root("changed"), &image, problems) == ANL_OK)
+            if (anl_scan_read(in_root("changed"), &image, problems) == ANL_OK)
                 ck_assert_int_gt(image.width, 0);
             else
-                ck_assert_ptr_null(image.pixels);
-            anl_image_free(&image);
+                ck_assert_ptr_null(image.voxels);
+            anl_scan_free(&image);
         }
-        anl_image_free(&whole);
+        anl_scan_free(&whole);
     }
 }
 END_TEST
@@ -563,12 +633,13 @@ END_TEST
 
 typedef struct drawing {
     double *values;
-    int width, channels;
+    int width, height, channels;
 } drawing;
 
-static void draw(void *context, int y, const double *row)
+static void draw(void *context, int z, int y, const double *row)
 {
     drawing *d = context;
+    y += z * d->height;
     memcpy(d->values + (size_t)(y * d->width * d->channels), row, sizeof(double) * (size_t)(d->width * d->channels));
 }
 
@@ -577,10 +648,10 @@ START_TEST(resampling_averages_areas_and_interpolates)
     uint16_t pixels[4 * 6];
     for (int i = 0; i < 24; i++)
         pixels[i] = (uint16_t)(i * i);
-    anl_image image = {.width = 6, .height = 4, .channels = 1, .bits = 16, .pixels = pixels};
+    anl_scan image = {.width = 6, .height = 4, .depth = 1, .frames = 1, .channels = 1, .type = ANL_VOXEL_U16, .voxels = pixels};
     double out[64];
     drawing d = {.values = out, .width = 3, .channels = 1};
-    ck_assert_int_eq(anl_image_resample(&image, 3, 2, draw, &d), ANL_OK);
+    ck_assert_int_eq(anl_scan_resample(&image, 0, 3, 2, 1, draw, &d), ANL_OK);
     for (int y = 0; y < 2; y++)
         for (int x = 0; x < 3; x++) {
             double sum = 0;
@@ -591,19 +662,19 @@ START_TEST(resampling_averages_areas_and_interpolates)
         }
     /* Six to four: each output pixel covers one and a half. */
     d.width = 4;
-    ck_assert_int_eq(anl_image_resample(&image, 4, 4, draw, &d), ANL_OK);
+    ck_assert_int_eq(anl_scan_resample(&image, 0, 4, 4, 1, draw, &d), ANL_OK);
     ck_assert_double_eq_tol(out[0], (0 + 0.5 * 1) / 1.5, 1e-9);
     ck_assert_double_eq_tol(out[1], (0.5 * 1 + 4) / 1.5, 1e-9);
     /* The same size is the same image. */
     d.width = 6;
-    ck_assert_int_eq(anl_image_resample(&image, 6, 4, draw, &d), ANL_OK);
+    ck_assert_int_eq(anl_scan_resample(&image, 0, 6, 4, 1, draw, &d), ANL_OK);
     for (int i = 0; i < 24; i++)
         ck_assert_double_eq(out[i], pixels[i]);
     /* Growing by two: pixel centres at 1/4 and 3/4, edges held. */
     uint16_t two[2] = {10, 30};
-    anl_image pair = {.width = 2, .height = 1, .channels = 1, .bits = 8, .pixels = two};
+    anl_scan pair = {.width = 2, .height = 1, .depth = 1, .frames = 1, .channels = 1, .type = ANL_VOXEL_U16, .voxels = two};
     d.width = 4;
-    ck_assert_int_eq(anl_image_resample(&pair, 4, 2, draw, &d), ANL_OK);
+    ck_assert_int_eq(anl_scan_resample(&pair, 0, 4, 2, 1, draw, &d), ANL_OK);
     static const double grown[] = {10, 15, 25, 30};
     for (int i = 0; i < 8; i++)
         ck_assert_double_eq_tol(out[i], grown[i % 4], 1e-12);
@@ -616,12 +687,12 @@ START_TEST(resampling_averages_areas_and_interpolates)
             big[3 * i + c] = c == 2 ? 777 : (uint16_t)(i * 7919 % 65536);
             mean[c] += big[3 * i + c];
         }
-    anl_image colour = {.width = W, .height = H, .channels = 3, .bits = 16, .pixels = big};
+    anl_scan colour = {.width = W, .height = H, .depth = 1, .frames = 1, .channels = 3, .type = ANL_VOXEL_U16, .voxels = big};
     double *small = malloc(sizeof *small * W * H * 3);
     for (int w = 1; w <= W; w += 13)
         for (int h = 1; h <= H; h += 10) {
             d = (drawing){.values = small, .width = w, .channels = 3};
-            ck_assert_int_eq(anl_image_resample(&colour, w, h, draw, &d), ANL_OK);
+            ck_assert_int_eq(anl_scan_resample(&colour, 0, w, h, 1, draw, &d), ANL_OK);
             double sum[3] = {0};
             for (int i = 0; i < w * h; i++)
                 for (int c = 0; c < 3; c++)
@@ -633,6 +704,22 @@ START_TEST(resampling_averages_areas_and_interpolates)
         }
     free(small);
     free(big);
+    /* A volume along z: four slices of 0, 10, 20, 30 become two of 5 and 25, and eight by interpolation; frames are apart. */
+    int16_t slices[2][4][2];
+    for (int t = 0; t < 2; t++)
+        for (int z = 0; z < 4; z++)
+            slices[t][z][0] = slices[t][z][1] = (int16_t)(10 * z - 100 * t);
+    anl_scan volume = {.width = 2, .height = 1, .depth = 4, .frames = 2, .channels = 1, .type = ANL_VOXEL_I16, .voxels = slices};
+    for (int t = 0; t < 2; t++) {
+        d = (drawing){.values = out, .width = 1, .height = 1, .channels = 1};
+        ck_assert_int_eq(anl_scan_resample(&volume, t, 1, 1, 2, draw, &d), ANL_OK);
+        ck_assert_double_eq_tol(out[0], 5 - 100 * t, 1e-9);
+        ck_assert_double_eq_tol(out[1], 25 - 100 * t, 1e-9);
+        ck_assert_int_eq(anl_scan_resample(&volume, t, 1, 1, 8, draw, &d), ANL_OK);
+        static const double along[] = {0, 2.5, 7.5, 12.5, 17.5, 22.5, 27.5, 30};
+        for (int z = 0; z < 8; z++)
+            ck_assert_double_eq_tol(out[z], along[z] - 100 * t, 1e-9);
+    }
 }
 END_TEST
 
@@ -795,7 +882,7 @@ static anl_pack_options pack_options(const char *folder, const char *out)
                               .input_count = 1,
                               .labels = anl_arena_printf(arena, "%s/%s/labels.csv", root, folder),
                               .out = in_root(out),
-                              .size = 24,
+                              .size = {24, 24, 24},
                               .channels = 1,
                               .fraction_valid = 0.25,
                               .fraction_test = 0.25,
@@ -1028,7 +1115,7 @@ START_TEST(mixed_depths_become_sixteen_bits)
     }
     anl_dataset_free(&set);
     size_t length;
-    ck_assert_ptr_nonnull(strstr(read_bytes(in_root("out/manifest.json"), &length), "multiplied by 257"));
+    ck_assert_ptr_nonnull(strstr(read_bytes(in_root("out/manifest.json"), &length), "sources of 8 to 16 bits"));
 }
 END_TEST
 
@@ -1041,7 +1128,7 @@ START_TEST(colour_and_grey_are_converted)
     for (int channels = 1; channels <= 3; channels += 2) {
         anl_pack_options o = pack_options("set", anl_arena_printf(arena, "out%d", channels));
         o.labels = NULL;
-        o.size = 8;
+        o.size[0] = o.size[1] = 8;
         o.channels = channels;
         o.fraction_valid = o.fraction_test = 0;
         packed(&o, &report);
@@ -1077,6 +1164,101 @@ START_TEST(colour_and_grey_are_converted)
 }
 END_TEST
 
+/* Signed volumes of 4 slices of 8 x 16; slice z of file f is 100 f + 10 z - 50, with a bright corner. */
+static void make_volumes(const char *folder, int files)
+{
+    anl_folder_make(in_root(folder));
+    for (int f = 0; f < files; f++) {
+        TIFF *tiff = TIFFOpen(in_root(anl_arena_printf(arena, "%s/v%d.tif", folder, f)), "w");
+        for (int z = 0; z < 4; z++) {
+            TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 16);
+            TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 8);
+            TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 16);
+            TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+            TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_INT);
+            TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+            for (int y = 0; y < 8; y++) {
+                int16_t row[16];
+                for (int x = 0; x < 16; x++)
+                    row[x] = (int16_t)(100 * f + 10 * z - 50 + (x == 0 && y == 0 ? 7 : 0));
+                TIFFWriteScanline(tiff, row, (uint32_t)y, 0);
+            }
+            TIFFWriteDirectory(tiff);
+        }
+        TIFFClose(tiff);
+    }
+}
+
+START_TEST(volumes_stay_volumes_or_become_slices)
+{
+    make_volumes("set", 3);
+    anl_pack_options o = pack_options("set", "volumes");
+    anl_pack_report report;
+    o.labels = NULL;
+    o.fraction_valid = o.fraction_test = 0;
+    o.size[0] = 16;
+    o.size[1] = 8;
+    o.size[2] = 4;
+    packed(&o, &report);
+    ck_assert(report.volume);
+    ck_assert_int_eq((int)report.packed, 3);
+    anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
+    anl_dataset *set = opened("volumes/*.h5", &field, 1, 1, false, false);
+    float values[4 * 8 * 16];
+    for (int f = 0; f < 3; f++) { /* of no fixed scale: each from its own least to its own greatest value */
+        ck_assert_int_eq(anl_dataset_read(set, f, 0, values, NULL, problems), ANL_OK);
+        for (int z = 0; z < 4; z++) /* the corners are beyond the range's 0.5 %, the slices are its ends */
+            ck_assert_float_eq_tol(values[128 * z + 1], (float)z / 3, 2e-3f);
+        ck_assert_float_eq_tol(values[0] - values[1], 7.0f / 30, 2e-3f);
+    }
+    anl_dataset_free(&set);
+    /* Half the size, in the field: two slices of the mean of two. */
+    field = (anl_field){.name = "image", .rank = 4, .axis = {"z", "y", "x", "channel"}, .size = {2, 4, 8, 1}};
+    set = opened("volumes/*.h5", &field, 1, 1, false, false);
+    ck_assert_int_eq(anl_dataset_read(set, 1, 0, values, NULL, problems), ANL_OK);
+    ck_assert_float_eq_tol(values[1], 5.0f / 30, 2e-3f);
+    ck_assert_float_eq_tol(values[33], 25.0f / 30, 2e-3f);
+    anl_dataset_free(&set);
+    /* Each slice a sample; what the window shows becomes 0 to 1, and around the scan is black. */
+    o = pack_options("set", "slices");
+    o.labels = NULL;
+    o.fraction_valid = o.fraction_test = 0;
+    o.size[0] = o.size[1] = 16;
+    o.form = ANL_PACK_SLICES;
+    o.window[0] = 0;
+    o.window[1] = 200;
+    packed(&o, &report);
+    ck_assert(!report.volume);
+    ck_assert_int_eq((int)report.packed, 12);
+    field = (anl_field){.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {1, 16, 16}};
+    set = opened("slices/*.h5", &field, 1, 1, false, false);
+    ck_assert_int_eq((int)anl_dataset_count(set), 12);
+    for (int k = 0; k < 12; k++) {
+        ck_assert_int_eq(anl_dataset_read(set, k, 0, values, NULL, problems), ANL_OK);
+        double v = (100 * (k / 4) + 10 * (k % 4) - 50 + 100) / 200.0;
+        ck_assert_float_eq_tol(values[16 * 8 + 8], (float)(v > 1 ? 1 : v), 1.0f / 65535);
+        ck_assert_float_eq(values[0], 0);
+    }
+    anl_dataset_free(&set);
+    /* A field that wants another form is refused with what to do. */
+    field = (anl_field){.name = "image", .rank = 3, .axis = {"z", "y", "x"}, .size = {4, 16, 16}};
+    anl_dataset_options options = {.pattern = "slices/*.h5", .folder = root, .label_fraction = 1};
+    ck_assert_int_eq(anl_dataset_open(&options, &field, 1, problems, &set), ANL_ERROR_SPEC);
+    ck_assert_ptr_nonnull(strstr(message(ANL_A_field_mismatch), "--volumes"));
+    /* Images and volumes together: one must say which is meant. */
+    write_png(in_root("set/flat.png"), 8, 8, 8, PNG_COLOR_TYPE_GRAY, false);
+    o = pack_options("set", "both");
+    o.labels = NULL;
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_FORMAT);
+    ck_assert(has_code(ANL_A_image_pages));
+    ck_assert_int_eq(count_files(in_root("both")), 0);
+    o.form = ANL_PACK_VOLUMES;
+    packed(&o, &report);
+    ck_assert_int_eq((int)report.packed, 3);
+    ck_assert_int_eq((int)report.skipped, 1);
+}
+END_TEST
+
 static bool stop_now(void *context)
 {
     int *polls = context;
@@ -1105,7 +1287,7 @@ START_TEST(bad_input_is_skipped_counted_or_refused)
     ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_FILE);
     ck_assert(has_code(ANL_A_data_write));
     o.overwrite = true;
-    o.size = 12;
+    o.size[0] = o.size[1] = 12;
     packed(&o, &report);
     ck_assert_int_eq(count_files(in_root("out")), report.shards + 1);
     /* Stopped: nothing is left. */
@@ -1150,9 +1332,9 @@ START_TEST(bad_input_is_skipped_counted_or_refused)
     ck_assert(has_code(ANL_A_duplicate_rows));
     ck_assert(has_code(ANL_A_patients_unknown));
     /* Options out of range. */
-    o.size = 0;
+    o.size[0] = o.size[1] = 0;
     ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_ARGUMENT);
-    o.size = 8;
+    o.size[0] = o.size[1] = 8;
     o.fraction_valid = 0.9;
     ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_ARGUMENT);
 }
@@ -1503,7 +1685,7 @@ START_TEST(inspect_tells_what_is_there)
     ck_assert_int_eq(anl_shard_inspect(in_root("out/train-00000.h5"), out, problems), ANL_OK);
     fclose(out);
     static const char *const words[] = {
-        "samples    8", "24 x 24, 1 channel, 16 bits", "modality   ct", "finding.edema", "cyst", "patients", "seed       5"};
+        "samples    8", "24 x 24, 1 channel, uint16", "modality   ct", "finding.edema", "cyst", "patients", "seed       5"};
     for (size_t i = 0; i < ANL_COUNT(words); i++)
         ck_assert_msg(strstr(text, words[i]), "no `%s` in:\n%s", words[i], text);
     free(text);
@@ -1524,7 +1706,7 @@ START_TEST(real_sets_pack)
                           .input_count = 1,
                           .labels = anl_arena_printf(arena, "%s/labels.csv", data),
                           .out = in_root("ct"),
-                          .size = 64,
+                          .size = {64, 64, 64},
                           .channels = 1,
                           .fraction_valid = 0.15,
                           .fraction_test = 0.15,
@@ -1557,7 +1739,8 @@ int main(void)
     } tests[] = {
 #define T(name) {#name, name}
         T(tiff_reads_every_layout),
-        T(tiff_reads_the_first_page_and_says_so),
+        T(tiff_pages_are_slices),
+        T(tiff_numbers_of_every_kind_keep_their_values),
         T(tiff_is_brought_upright),
         T(unfit_images_are_refused_with_the_reason),
         T(png_reads_every_kind),
@@ -1573,6 +1756,7 @@ int main(void)
         T(no_patient_is_in_two_splits),
         T(mixed_depths_become_sixteen_bits),
         T(colour_and_grey_are_converted),
+        T(volumes_stay_volumes_or_become_slices),
         T(bad_input_is_skipped_counted_or_refused),
         T(a_full_disk_is_an_error_that_leaves_nothing),
         T(labels_can_be_few),

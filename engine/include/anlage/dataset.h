@@ -5,20 +5,11 @@
 #define ANLAGE_DATASET_H
 
 #include <anlage/diagnostic.h>
+#include <anlage/scan.h>
 #include <anlage/status.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-
-/* ---- reading images (TIFF, PNG, JPEG) ---- */
-typedef struct anl_image {
-    int width, height, channels; /* channels: 1 or 3 (alpha is dropped) */
-    int bits;                    /* 8 or 16: the depth of the source */
-    uint16_t *pixels;            /* [height][width][channels], as stored (8-bit values are 0..255); owned, free() */
-} anl_image;
-/* Reads by content, not by name. Fails with a diagnostic that names file and reason; never invents pixels. */
-anl_status anl_image_read(const char *path, anl_image *out, anl_diagnostics *diagnostics);
-void anl_image_free(anl_image *image);
 
 /* ---- a shard set as a data set ---- */
 /* One field of a sample as the recipe declares it (see language.md, "Data and missing labels"). */
@@ -33,6 +24,7 @@ typedef struct anl_field {
     /* For labels: name of a column, a comma-separated list of columns, or NULL: a column (or columns `name.*`) called like the field.
      * A column of words is its code (0, 1, ... by sorted word) without axes, one-hot with an axis as long as its list of words. */
     const char *column;
+    const char *unit;    /* images: the unit of the values, "HU"; NULL: none, values are about 0 (black) to 1 (white) */
     anl_span span;       /* where the spec declares it */
 } anl_field;
 
@@ -60,9 +52,9 @@ const anl_field *anl_dataset_field(const anl_dataset *dataset, int field);
 int64_t anl_dataset_patient(anl_dataset *dataset, int64_t sample);
 /* Names of the columns behind a label field, e.g. for a table of AUC per label; the words, where a column of words is read one-hot. */
 const char *anl_dataset_column(const anl_dataset *dataset, int field, int index);
-/* Reads one sample of one field: values [axes in declared order] float32 and, where the field has one, mask. Images: stored integer times
- * the shard's scale (1/255 or 1/65535 unless the shard says otherwise), fitted to the declared size (centre crop/zero pad is an error: a
- * shard of other size is resampled by area when shrinking, bilinear when growing). Thread-safe. */
+/* Reads one sample of one field: values [axes in declared order] float32 and, where the field has one, mask. Images and volumes: in
+ * their unit (HU), from 0 (black) to 1 (white), or relative to the sample's own range, as the shard says; fitted to the declared size (a shard
+ * of other size but the same shape is resampled: by area when shrinking, linear when growing). Thread-safe. */
 anl_status anl_dataset_read(anl_dataset *dataset, int64_t sample, int field, float *values, float *mask, anl_diagnostics *diagnostics);
 
 /* ---- order ---- */
@@ -94,12 +86,17 @@ anl_status anl_loader_next(anl_loader *loader, const anl_batch **batch, anl_diag
 double anl_loader_waited(const anl_loader *loader); /* seconds spent waiting in anl_loader_next so far */
 
 /* ---- packing ---- */
+typedef enum anl_pack_form { ANL_PACK_AUTO, ANL_PACK_SLICES, ANL_PACK_VOLUMES } anl_pack_form;
 typedef struct anl_pack_options {
     const char *const *inputs; /* folders and files */
     int input_count;
     const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder) */
     const char *out;           /* folder */
-    int size;                  /* pixels: images are resampled to size x size (area average when shrinking), aspect kept by centred zero padding */
+    int size[3];               /* along x, y, z (z: volumes only): scans are resampled to fit (area average when shrinking, linear when growing), in
+                                  their shape in mm where the spacing is known, and padded around: black, or as dark as the scan gets */
+    anl_pack_form form;        /* AUTO: files of several slices become volumes, files of one become images; both kinds are A0809 */
+    bool first_frame;          /* of files with several (time points, …) only the first becomes samples; else all do */
+    double window[2];          /* centre and width: values become 0 at its lower end and 1 at its upper end; width 0: they keep their meaning */
     int channels;              /* 1 or 3 */
     double fraction_valid, fraction_test; /* e.g. 0.15, 0.15 */
     uint64_t seed;
@@ -114,8 +111,10 @@ typedef struct anl_pack_options {
     bool (*stop)(void *context);
 } anl_pack_options;
 typedef struct anl_pack_report {
-    int64_t images, packed, skipped;
+    int64_t images, packed, skipped;   /* files, samples, files */
     int bits;                         /* of the samples as stored */
+    bool volume;
+    char unit[16];                    /* of their values, or "" */
     int64_t train, valid, test;       /* samples */
     int64_t patients;                 /* 0: no patient column */
     int shards;

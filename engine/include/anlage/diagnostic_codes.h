@@ -83,6 +83,7 @@
     X(809, WARNING, image_pages)                                                                                       \
     X(810, WARNING, duplicate_rows)                                                                                    \
     X(811, WARNING, patients_unknown)                                                                                  \
+    X(812, ERROR, values_mixed)                                                                                        \
     /* 09 run */                                                                                                       \
     X(901, ERROR, checkpoint_invalid)                                                                                  \
     X(902, ERROR, checkpoint_mismatch)                                                                                 \

@@ -1,7 +1,7 @@
 /* JPEG through libjpeg-turbo.
  * In: an open file at its beginning. Out: grey or RGB pixels of 8 bits.
  * libjpeg fills what it cannot decode with grey and only warns; here such a warning is a failure. */
-#include "data/image.h"
+#include "data/scan.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@ typedef struct jpeg_work {
     struct jpeg_error_mgr manager; /* first: libjpeg hands back a pointer to it */
     char *reason;
     jmp_buf *back;
-    JSAMPLE *row;
 } jpeg_work;
 
 static void on_error(j_common_ptr info)
@@ -42,14 +41,11 @@ static void on_message(j_common_ptr info, int level)
 
 static void on_output(j_common_ptr info) { (void)info; }
 
-static anl_status decode(struct jpeg_decompress_struct *jpeg, FILE *file, jpeg_work *work, anl_image *out, anl_image_facts *facts)
+static anl_status decode(struct jpeg_decompress_struct *jpeg, FILE *file, jpeg_work *work, bool voxels, anl_scan *out)
 {
     jpeg_create_decompress(jpeg);
     jpeg_stdio_src(jpeg, file);
     jpeg_read_header(jpeg, TRUE);
-    facts->bits = 8;
-    if (!out)
-        return ANL_OK;
     switch (jpeg->jpeg_color_space) {
     case JCS_GRAYSCALE:
         jpeg->out_color_space = JCS_GRAYSCALE;
@@ -59,39 +55,36 @@ static anl_status decode(struct jpeg_decompress_struct *jpeg, FILE *file, jpeg_w
         jpeg->out_color_space = JCS_RGB;
         break;
     default:
-        snprintf(work->reason, ANL_REASON_SIZE, "JPEG with %d colour components (CMYK or unknown); convert it to grey or RGB",
-                 jpeg->num_components);
-        return ANL_ERROR_FORMAT;
+        return anl_scan_refuse(work->reason, ANL_ERROR_FORMAT,
+                               "JPEG with %d colour components (CMYK or unknown); convert it to grey or RGB",
+                               jpeg->num_components);
     }
     /* The accurate integer transform: the same pixels on every machine. */
     jpeg->dct_method = JDCT_ISLOW;
     out->width = (int)jpeg->image_width;
     out->height = (int)jpeg->image_height;
     out->channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
-    out->bits = 8;
-    anl_status status = anl_image_allocate(out, work->reason);
-    if (status != ANL_OK)
+    anl_status status = anl_scan_allocate(out, voxels, work->reason);
+    if (status != ANL_OK || !voxels)
         return status;
     size_t row_values = (size_t)out->width * (size_t)out->channels;
-    work->row = malloc(row_values);
-    if (!work->row) {
-        snprintf(work->reason, ANL_REASON_SIZE, "no memory for a row");
-        return ANL_ERROR_MEMORY;
-    }
     jpeg_start_decompress(jpeg);
     while (jpeg->output_scanline < jpeg->output_height) {
-        uint16_t *to = out->pixels + row_values * jpeg->output_scanline;
-        JSAMPROW rows[1] = {work->row};
+        JSAMPROW rows[1] = {(JSAMPLE *)out->voxels + row_values * jpeg->output_scanline};
         jpeg_read_scanlines(jpeg, rows, 1);
-        for (size_t i = 0; i < row_values; i++)
-            to[i] = work->row[i];
     }
     jpeg_finish_decompress(jpeg);
     return ANL_OK;
 }
 
-anl_status anl_image_decode_jpeg(FILE *file, anl_image *out, anl_image_facts *facts, char reason[ANL_REASON_SIZE])
+static bool sniff(const unsigned char *first, size_t length)
 {
+    return length >= 3 && first[0] == 0xFF && first[1] == 0xD8 && first[2] == 0xFF;
+}
+
+static anl_status read(const char *path, FILE *file, bool voxels, anl_scan *out, char reason[ANL_REASON_SIZE])
+{
+    (void)path;
     jmp_buf back;
     jpeg_work work = {.reason = reason, .back = &back};
     struct jpeg_decompress_struct jpeg;
@@ -102,10 +95,12 @@ anl_status anl_image_decode_jpeg(FILE *file, anl_image *out, anl_image_facts *fa
     work.manager.output_message = on_output;
     anl_status status;
     if (setjmp(back) == 0)
-        status = decode(&jpeg, file, &work, out, facts);
+        status = decode(&jpeg, file, &work, voxels, out);
     else
         status = ANL_ERROR_FORMAT;
     jpeg_destroy_decompress(&jpeg);
-    free(work.row);
     return status;
 }
+
+static const char *const endings[] = {".jpg", ".jpeg", NULL};
+const anl_scan_reader anl_reader_jpeg = {"JPEG", endings, sniff, read};

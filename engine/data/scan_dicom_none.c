@@ -1,0 +1,19 @@
+/* DICOM in a build without DCMTK: files are recognised, so that the reason can be said.
+ * In: a file. Out: a refusal. */
+#include "data/scan.h"
+
+#include <string.h>
+
+static bool sniff(const unsigned char *first, size_t length) { return length >= 132 && !memcmp(first + 128, "DICM", 4); }
+
+static anl_status read_none(const char *path, FILE *file, bool voxels, anl_scan *out, char reason[ANL_REASON_SIZE])
+{
+    (void)path;
+    (void)file;
+    (void)voxels;
+    (void)out;
+    return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "it is DICOM, and this program was built without DCMTK, which reads it");
+}
+
+static const char *const endings[] = {".dcm", ".dicom", NULL};
+const anl_scan_reader anl_reader_dicom = {"DICOM", endings, sniff, read_none};
