@@ -67,7 +67,7 @@ anl_severity anl_code_severity(anl_code code)
 
 bool anl_code_internal(anl_code code)
 {
-    return code == ANL_A_graph_invalid || code == ANL_A_program_invalid || code == ANL_A_layout_unsafe;
+    return code == ANL_A_graph_invalid || code == ANL_A_program_invalid || code == ANL_A_shader_build || code == ANL_A_layout_unsafe;
 }
 
 anl_code anl_code_at(int index) { return index >= 0 && (size_t)index < ANL_COUNT(codes) ? codes[index].number : 0; }

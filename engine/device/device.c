@@ -93,7 +93,7 @@ const anl_device_info *anl_device_describe(const anl_device *device) { return &d
 static anl_status refuse_lost(anl_device *device, anl_diagnostics *diagnostics)
 {
     anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_lost, nowhere, "device %s was lost before", device->info.selector);
-    anl_diagnostic_note(diagnostics, d, "open it again, and go on from the last checkpoint");
+    anl_diagnostic_note(diagnostics, d, "open it again, and go on from the last checkpoint (--resume)");
     return ANL_ERROR_DEVICE_LOST;
 }
 

@@ -443,7 +443,9 @@ static anl_status new_exec(anl_device *base, const anl_program *program, anl_mem
     if (status != ANL_OK)
         return status;
     if (program->f64) {
-        anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "double precision runs on the host device only");
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "double precision runs on the host device only");
+        anl_diagnostic_note(diagnostics, d, "--device host, or no --precise");
         return ANL_ERROR_DEVICE;
     }
     if (state && ((vk_memory *)state)->space.bytes < program->space_bytes[ANL_SPACE_STATE]) {

@@ -47,14 +47,18 @@ anl_status vk_failed(vk_device *device, VkResult result, const char *call, anl_d
     if (result == VK_ERROR_DEVICE_LOST) {
         if (device)
             device->lost = true;
-        anl_diagnose(diagnostics, ANL_A_device_lost, vk_nowhere, "the device was lost in %s", call);
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_lost, vk_nowhere, "the device was lost in %s", call);
+        anl_diagnostic_note(diagnostics, d, "open it again, and go on from the last checkpoint (--resume)");
         return ANL_ERROR_DEVICE_LOST;
     }
     if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) {
-        anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s: %s", call, vk_result_name(result));
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, vk_nowhere, "%s: %s", call, vk_result_name(result));
+        anl_diagnostic_note(diagnostics, d, "a smaller batch or smaller images need less; so does closing what else uses the device");
         return ANL_ERROR_MEMORY;
     }
-    anl_diagnose(diagnostics, ANL_A_device_call, vk_nowhere, "%s failed: %s (%d)", call, vk_result_name(result), result);
+    anl_diagnostic *d =
+        anl_diagnose(diagnostics, ANL_A_device_call, vk_nowhere, "%s failed: %s (%d)", call, vk_result_name(result), result);
+    anl_diagnostic_note(diagnostics, d, "--validate shows whether the call or the driver is wrong; --device host needs no driver");
     return ANL_ERROR_DEVICE;
 }
 

@@ -375,7 +375,9 @@ anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_dia
     uint32_t found = 0;
     abilities a = {0};
     if (options->f64) {
-        anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "double precision runs on the host device only");
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "double precision runs on the host device only");
+        anl_diagnostic_note(diagnostics, d, "--device host, or no --precise");
         close_device(&device->base);
         return ANL_ERROR_DEVICE;
     }
@@ -402,8 +404,9 @@ anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_dia
     if (status == ANL_OK) {
         look(physical[index], &a);
         if (a.unusable) {
-            anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere, "device `vulkan:%d` (%s) cannot be used: %s", index,
-                         a.properties.deviceName, a.unusable);
+            anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_unfit, vk_nowhere,
+                                             "device `vulkan:%d` (%s) cannot be used: %s", index, a.properties.deviceName, a.unusable);
+            anl_diagnostic_note(diagnostics, d, "a newer driver may do; --device auto takes the best device that can be used");
             status = ANL_ERROR_DEVICE;
         }
     }

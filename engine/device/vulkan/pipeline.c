@@ -136,7 +136,9 @@ static anl_status get_spirv(vk_device *device, const char *source, const char *n
     if (!*spirv) {
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shader_build, vk_nowhere,
                                          "kernel `%s`: the shader compiler refused the generated text", name);
-        anl_diagnostic_note(diagnostics, d, "%s", log.data ? log.data : "no reason given");
+        while (log.length && strchr(" \n\t", log.data[log.length - 1]))
+            log.data[--log.length] = '\0';
+        anl_diagnostic_note(diagnostics, d, "%s", log.length ? log.data : "no reason given");
         anl_text_free(&log);
         free(path);
         return ANL_ERROR_DEVICE;
