@@ -15,4 +15,14 @@ if [ "$status" != 0 ]; then
     not_ok "neovim ends well" "status $status"
     tail -n 20 "$work/errors" | sed 's/^/    /'
 fi
+
+# the setup that README.md gives
+sed -n '/^```lua/,/^```$/p' "$root/README.md" | grep -v '^```' > "$work/init.lua"
+sed 's/(scores - label)/(score - label)/' "$root/tests/end_to_end/lsp/main.yaml" > "$work/folder/main.yaml"
+mkdir "$work/bin"
+ln -s "$anlage" "$work/bin/anlage"
+(cd "$work/folder" && PATH=$work/bin:$PATH HOME=$work timeout 60 nvim --headless -u "$work/init.lua" -i NONE main.yaml \
+    -c 'lua vim.wait(20000, function() return #vim.diagnostic.get(0) > 0 end)' -c 'lua io.stdout:write(vim.diagnostic.get(0)[1].message)' \
+    -c 'qa!') > "$work/output" 2>&1
+check "neovim as README.md sets it up" grep -q 'did you mean `scores`' "$work/output"
 exit $((failures > 0))

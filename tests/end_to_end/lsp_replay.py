@@ -9,6 +9,9 @@
 #   << METHOD JSON  a notification or request of the server that must come, with params that contain this
 #   raw TEXT        bytes as they are (with Python's escapes), no frame around them
 #   frame TEXT      the same as the body of a message
+#   together JSON   a list of messages that go out in one piece; the answer to the first one is looked at
+#   large N         a message of N bytes, of a method that there is not
+#   write FILE TEXT  a file on the disk becomes this text
 #   close           the client closes its side
 #   exit STATUS     the process ends with this status
 #   edit FILE JSON  ["old", "new", …]: changes of the text as incremental didChange; version counts up
@@ -265,6 +268,17 @@ def main():
                 data = rest.encode('utf-8').decode('unicode_escape').encode('latin-1')
                 client.send_bytes(data if mark == 'raw' else b'Content-Length: %d\r\n\r\n' % len(data) + data)
                 pending = None
+            elif mark == 'together':
+                bodies = [json.dumps(dict(m, jsonrpc='2.0')).encode('utf-8') for m in client.fill(json.loads(rest))]
+                client.send_bytes(b''.join(b'Content-Length: %d\r\n\r\n' % len(b) + b for b in bodies))
+                pending = json.loads(bodies[0])['id']
+            elif mark == 'large':
+                pending = client.request('large/message', {'text': 'x' * int(rest)})
+                pending = pending if int(rest) < 64 << 20 else None  # what is not read has no id
+            elif mark == 'write':
+                file, _, text = rest.partition(' ')
+                with open(os.path.join(folder, file), 'w', encoding='utf-8') as out:
+                    out.write(text + '\n')
             elif mark == 'close':
                 client.process.stdin.close()
             elif mark == 'exit':
