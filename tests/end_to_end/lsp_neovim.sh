@@ -23,6 +23,6 @@ mkdir "$work/bin"
 ln -s "$anlage" "$work/bin/anlage"
 (cd "$work/folder" && PATH=$work/bin:$PATH HOME=$work timeout 60 nvim --headless -u "$work/init.lua" -i NONE main.yaml \
     -c 'lua vim.wait(20000, function() return #vim.diagnostic.get(0) > 0 end)' -c 'lua io.stdout:write(vim.diagnostic.get(0)[1].message)' \
-    -c 'qa!') > "$work/output" 2>&1
-check "neovim as README.md sets it up" grep -q 'did you mean `scores`' "$work/output"
+    -c 'qa!') > "$work/shown" 2>&1
+check "neovim as README.md sets it up" grep -q "did you mean .scores" "$work/shown"
 exit $((failures > 0))
