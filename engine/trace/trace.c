@@ -218,6 +218,25 @@ static metric_parts *make_metrics(tracer *t)
 }
 
 /* ---- the census ---- */
+/* A weight or state is one tensor for the whole training. */
+static void same_in_all_phases(tracer *t, const record *r, const plan_state *s)
+{
+    bool same = s->rank == r->state->rank;
+    for (int k = 0; k < s->rank && same; k++)
+        same = s->size[k] == r->state->axes[k].size && !strcmp(s->axis[k], anl_graph_axis_name(t->graph, r->state->axes[k].id));
+    if (same)
+        return;
+    anl_text before = {0};
+    for (int k = 0; k < s->rank; k++)
+        anl_text_printf(&before, "%s%s %d", k ? ", " : "", s->axis[k], s->size[k]);
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_axis_mismatch, r->owner->where->span.line ? r->owner->where->span : r->declaration->span,
+                                     "`%s` has axes %s in one phase of the training and [%s] in an earlier one", r->path,
+                                     anl_axes_text(t->graph, t->arena, r->state->axes, r->state->rank),
+                                     before.data ? before.data : "");
+    anl_diagnostic_note(t->diagnostics, d, "a weight or state keeps its axes for the whole training; `since` may not change them");
+    anl_text_free(&before);
+}
+
 static void collect_plan(tracer *t)
 {
     for (int i = 0; i < t->record_count; i++) {
@@ -247,7 +266,8 @@ static void collect_plan(tracer *t)
             ANL_PUSH(t->arena, t->plan, t->plan_count, t->plan_capacity, made);
             anl_lookup_add(t->arena, &t->plan_paths, made.path, (void *)(intptr_t)t->plan_count);
             s = &t->plan[t->plan_count - 1];
-        }
+        } else
+            same_in_all_phases(t, r, s);
         if (r->used >= NEED_TRAINING)
             s->phases |= 1ull << t->phase;
     }
