@@ -5,6 +5,8 @@
 
 void anl_graph_size_written(anl_graph *graph, const anl_node *node, int32_t axis, anl_span span)
 {
+    if (!span.line || anl_graph_axis_origin(graph, node, axis).line != node->span.line)
+        return; /* known already */
     struct anl_written w = {node, axis, span};
     ANL_PUSH(graph->arena, graph->written, graph->written_count, graph->written_capacity, w);
 }
@@ -47,7 +49,8 @@ static const anl_node *giver(const anl_node *node, int32_t *axis)
 anl_span anl_graph_axis_origin(const anl_graph *graph, const anl_node *node, int32_t axis)
 {
     for (;;) {
-        for (int i = 0; i < graph->written_count; i++)
+        const bool made = !node->input_count || node->op == ANL_OP_REPLICATE;
+        for (int i = 0; made && i < graph->written_count; i++)
             if (graph->written[i].node == node && graph->written[i].axis == axis)
                 return graph->written[i].span;
         const anl_node *from = giver(node, &axis);

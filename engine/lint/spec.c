@@ -9,6 +9,7 @@
 #include <anlage/diagnostic_codes.h>
 
 #include "base/folders.h"
+#include "base/report.h"
 #include "lint/rules.h"
 #include "spec/overrides.h"
 
@@ -18,6 +19,26 @@ struct anl_spec {
     bool sound; /* read without errors */
     bool whole; /* all of its files could be read: what else is wrong can be found by tracing */
 };
+
+/* Problems for which part of the text is not there: all that it defines would be reported as missing. */
+static bool keeps_text_away(anl_code code)
+{
+    switch (code) {
+    case ANL_A_yaml_syntax:
+    case ANL_A_invalid_utf8:
+    case ANL_A_empty_file:
+    case ANL_A_too_deep:
+    case ANL_A_alias_limit:
+    case ANL_A_file_unreadable:
+    case ANL_A_import_missing:
+    case ANL_A_import_loop:
+    case ANL_A_language_version:
+    case ANL_A_invisible_character:
+        return true;
+    default:
+        return false;
+    }
+}
 
 anl_status anl_spec_load(const char *path, const char *const *overrides, int count, anl_diagnostics *diagnostics, anl_spec **out)
 {
@@ -46,12 +67,8 @@ anl_status anl_spec_load_documents(const char *path, const anl_document *documen
     spec->recipe = recipe;
     spec->sound = status == ANL_OK;
     spec->whole = true;
-    for (int i = before; i < anl_diagnostics_count(diagnostics); i++) {
-        anl_code code = anl_diagnostics_get(diagnostics, i)->code;
-        if (code < ANL_A_unknown_key && code != ANL_A_duplicate_key && code != ANL_A_expression_syntax &&
-            code != ANL_A_unquoted_expression)
-            spec->whole = false;
-    }
+    for (int i = before; i < anl_diagnostics_count(diagnostics); i++)
+        spec->whole = spec->whole && !keeps_text_away(anl_diagnostics_get(diagnostics, i)->code);
     *out = spec;
     return wrong_override != ANL_OK ? wrong_override : status;
 }
@@ -61,9 +78,11 @@ anl_status anl_spec_judge_heard(const anl_spec *spec, const anl_lint_options *op
 {
     if (listener)
         listener->read(listener->context, spec->recipe);
-    if (!spec->whole)
-        return ANL_ERROR_SPEC;
-    anl_status status = anl_lint_recipe(spec->recipe, options, listener, diagnostics);
+    anl_status status = ANL_ERROR_SPEC;
+    if (spec->whole)
+        status = anl_lint_recipe(spec->recipe, options, listener, diagnostics);
+    for (int i = 0; i < anl_diagnostics_count(diagnostics); i++)
+        anl_recipe_label_settings(spec->recipe, diagnostics, anl_diagnostics_added(diagnostics, i));
     return spec->sound ? status : ANL_ERROR_SPEC;
 }
 

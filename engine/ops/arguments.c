@@ -314,6 +314,19 @@ int32_t anl_value_new_axis(anl_context *context, const anl_value *value)
 
 /* ---- rules that operations share ---- */
 
+/* One side of a mismatch: the value, and the place that made its axis so long. */
+static void label_side(anl_context *context, anl_diagnostic *d, const anl_value *value, const anl_node *node, int32_t axis)
+{
+    const anl_span span = anl_value_span(context, value), origin = anl_graph_axis_origin(context->graph, node, axis);
+    if (anl_span_same(span, origin)) {
+        anl_diagnostic_label(context->diagnostics, d, span, "`%s` is %d from here: %s", anl_graph_axis_name(context->graph, axis),
+                             anl_node_size(node, axis), anl_visible_axes(context, node));
+        return;
+    }
+    anl_diagnostic_label(context->diagnostics, d, span, "this has %s", anl_visible_axes(context, node));
+    anl_graph_label_axis(context->diagnostics, d, context->graph, node, axis);
+}
+
 bool anl_check_shared(anl_context *context, const anl_value *a, const anl_node *na, const anl_value *b, const anl_node *nb, const int32_t *except,
                       int except_count)
 {
@@ -323,11 +336,10 @@ bool anl_check_shared(anl_context *context, const anl_value *a, const anl_node *
         if (!there || there == axis.size || anl_list_has(except, except_count, axis.id))
             continue;
         const char *name = anl_graph_axis_name(context->graph, axis.id);
-        anl_span of_a = anl_value_span(context, a), of_b = anl_value_span(context, b);
-        anl_diagnostic *d = anl_problem(context, ANL_A_axis_mismatch, context->span.line ? context->span : of_a,
+        anl_diagnostic *d = anl_problem(context, ANL_A_axis_mismatch, context->span.line ? context->span : anl_value_span(context, a),
                                         "axis `%s` is %d in one value and %d in the other", name, axis.size, there);
-        anl_diagnostic_label(context->diagnostics, d, of_a, "`%s` is %d from here: %s", name, axis.size, anl_visible_axes(context, na));
-        anl_diagnostic_label(context->diagnostics, d, of_b, "`%s` is %d from here: %s", name, there, anl_visible_axes(context, nb));
+        label_side(context, d, a, na, axis.id);
+        label_side(context, d, b, nb, axis.id);
         return false;
     }
     return true;

@@ -239,7 +239,8 @@ static anl_status build_convolve(anl_context *context, const anl_value *argument
             anl_diagnostic *d = anl_problem(context, ANL_A_empty_result, context->span,
                                             "`convolve`: axis `%s` of size %d with padding %lld is shorter than the kernel's reach of %lld",
                                             anl_graph_axis_name(g, s->axis), s->in_size, (long long)pad, (long long)reach + 1);
-            anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, &arguments[0]), "%s", anl_visible_axes(context, x));
+            anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, &arguments[0]), "this has %s", anl_visible_axes(context, x));
+            anl_graph_label_axis(context->diagnostics, d, g, x, s->axis);
             return ANL_ERROR_SPEC;
         }
         s->padding = (int32_t)pad;

@@ -589,6 +589,7 @@ static anl_status build_replicate(anl_context *context, const anl_value *argumen
         if (!free_axis(context, x, axis, pairs[i].span, "replicate"))
             return ANL_ERROR_SPEC;
         x = anl_g_replicate(context->graph, x, axis, (int32_t)size);
+        anl_graph_size_written(context->graph, x, axis, pairs[i].value->origin);
     }
     *result = anl_node_value(context, x);
     return ANL_OK;
@@ -623,8 +624,10 @@ static anl_status build_split(anl_context *context, const anl_value *arguments, 
         product = product > INT32_MAX ? product : product * size;
     }
     if (product != anl_node_size(x, axis)) {
-        anl_problem(context, ANL_A_axis_mismatch, anl_value_span(context, &arguments[2]), "axis `%s` is %d here, but its parts multiply to %lld",
-                    anl_graph_axis_name(g, axis), anl_node_size(x, axis), (long long)product);
+        anl_diagnostic *d = anl_problem(context, ANL_A_axis_mismatch, anl_value_span(context, &arguments[2]),
+                                        "axis `%s` is %d here, but its parts multiply to %lld", anl_graph_axis_name(g, axis),
+                                        anl_node_size(x, axis), (long long)product);
+        anl_graph_label_axis(context->diagnostics, d, g, x, axis);
         return ANL_ERROR_SPEC;
     }
     *result = anl_node_value(context, anl_g_split(g, x, axis, into, count));
@@ -736,7 +739,7 @@ static anl_status build_concat(anl_context *context, const anl_value *arguments,
                 continue;
             anl_diagnostic *d = anl_problem(context, ANL_A_missing_axis, anl_value_span(context, item), "`concat`: %s lacks axis `%s`, which another part has",
                                             anl_visible_axes(context, nodes[i]), anl_graph_axis_name(g, id));
-            anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, first), "%s", anl_visible_axes(context, nodes[widest]));
+            anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, first), "this has %s", anl_visible_axes(context, nodes[widest]));
             return ANL_ERROR_SPEC;
         }
         size += anl_node_size(nodes[i], axis);

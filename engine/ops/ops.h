@@ -28,7 +28,8 @@ typedef enum anl_value_kind {
 typedef struct anl_value anl_value;
 struct anl_value {
     anl_value_kind kind;
-    anl_span span; /* where it was written */
+    anl_span span;   /* where it was written */
+    anl_span origin; /* static values: where the number or word itself stands, whatever params and arguments it came through */
     bool outer;    /* marked outer(v): may bring new axes into an elementwise operation */
     union {
         anl_node *node;

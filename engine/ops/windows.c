@@ -163,7 +163,8 @@ static bool make_slide(anl_context *context, const anl_value *x_value, const anl
         anl_diagnostic *d = anl_problem(context, ANL_A_empty_result, context->span,
                                         "`%s`: axis `%s` of size %lld with padding %lld is shorter than the window's reach of %lld", call,
                                         anl_graph_axis_name(context->graph, axis), (long long)size, (long long)padding, (long long)reach + 1);
-        anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, x_value), "%s", anl_visible_axes(context, x));
+        anl_diagnostic_label(context->diagnostics, d, anl_value_span(context, x_value), "this has %s", anl_visible_axes(context, x));
+        anl_graph_label_axis(context->diagnostics, d, context->graph, x, axis);
         return false;
     }
     *slide = (anl_slide){.axis = axis,

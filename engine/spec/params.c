@@ -91,6 +91,29 @@ static const char *type_words(const char *type)
     return type;
 }
 
+static void set_value(reader *r, anl_param *param, anl_expression *value, anl_span span)
+{
+    if (param->value) {
+        anl_setting *before = ANL_NEW(r->arena, anl_setting);
+        *before = (anl_setting){param->value_span, param->before};
+        param->before = before;
+    }
+    param->value = value;
+    param->value_span = span;
+}
+
+void anl_recipe_label_settings(const anl_recipe *recipe, anl_diagnostics *diagnostics, anl_diagnostic *d)
+{
+    for (int i = 0; i < recipe->param_count; i++) {
+        const anl_param *param = &recipe->params[i];
+        bool shown = param->before && anl_span_same(param->value_span, d->span);
+        for (int k = 0; param->before && k < d->label_count; k++)
+            shown = shown || anl_span_same(param->value_span, d->labels[k].span);
+        for (const anl_setting *s = shown ? param->before : NULL; s; s = s->before)
+            anl_diagnostic_label(diagnostics, d, s->span, "this value of `%s` is overridden", param->name);
+    }
+}
+
 /* wanted: the type, or the type of the default (then an int stands for any number: `lr: 1` may be set to 0.5). */
 static void check_param_type(reader *r, const anl_param *param, anl_expression *value, const char *wanted, bool declared)
 {
@@ -108,6 +131,8 @@ static void check_param_type(reader *r, const anl_param *param, anl_expression *
                                      "`%s` is %s, not %s", param->name, type_words(wanted), type_words(found));
     if (param->span.line && (param->span.file != value->span.file || param->span.line != value->span.line))
         anl_diagnostic_label(r->diagnostics, d, param->span, "declared here");
+    if (param->value && !anl_span_same(param->value_span, param->span) && param->value_span.line != param->span.line)
+        anl_diagnostic_label(r->diagnostics, d, param->value_span, "this value would be overridden");
     value->kind = ANL_E_ERROR; /* reported */
 }
 
@@ -247,8 +272,7 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
     if (wanted)
         check_param_type(r, param, e, wanted, declared);
     check_list(r, param->name, e);
-    param->value = e;
-    param->value_span = e->span;
+    set_value(r, param, e, e->span);
     check_bounds(r, param);
 }
 
@@ -314,8 +338,7 @@ void anl_reader_overrides(reader *r, const anl_override *overrides, int count)
                 continue;
             check_param_type(r, param, value, wanted, param->type != NULL);
         }
-        param->value = value;
-        param->value_span = at;
+        set_value(r, param, value, at);
     }
     for (int i = 0; i < r->recipe->param_count; i++) {
         const anl_param *param = &r->recipe->params[i];

@@ -103,12 +103,19 @@ typedef struct anl_input {
     int axis_count;
 } anl_input;
 
+/* A value of a param that another one overrides. */
+typedef struct anl_setting {
+    anl_span span;
+    const struct anl_setting *before;
+} anl_setting;
+
 typedef struct anl_param {
     const char *name;
     anl_span span;
     const char *type;           /* int, number, bool, axis, axes, text, list, any …; NULL: as the default's */
     anl_expression *value;      /* default, or what --set or an import override gave; NULL: required */
     anl_span value_span;        /* where the winning value was written (file "--set" for overrides) */
+    const anl_setting *before;  /* the values that it overrides, the last first */
     anl_expression *low, *high; /* range, or NULL */
     const char *unit, *doc;
 } anl_param;
@@ -265,6 +272,8 @@ anl_status anl_recipe_print(const anl_recipe *recipe, anl_text *out);
 anl_expression *anl_expression_parse(anl_arena *arena, const char *text, anl_span at, anl_diagnostics *diagnostics);
 /* As text that reads back to the same tree; pipelines and mappings have none. */
 void anl_expression_print(const anl_expression *e, anl_text *out);
+/* Where a diagnostic shows the value of a param that overrides others (an import's, or by --set), shows those, too. */
+void anl_recipe_label_settings(const anl_recipe *recipe, anl_diagnostics *diagnostics, anl_diagnostic *d);
 const anl_function *anl_recipe_function(const anl_recipe *recipe, const char *name);
 
 #endif

@@ -350,15 +350,16 @@ static anl_value returned_value(tracer *t, frame *f)
     return plain(t, f->place, evaluate(t, f->place, fn->returns, WANT_VALUE));
 }
 
-/* Problems since `first` that lie in another file than the call are told of the call: one line of each file on the way. */
-static void label_calls(tracer *t, int first, const char *name, anl_span span)
+/* What was found inside a function is shown with the calls that led there: the nearest ones, and that of the spec itself. */
+static void label_call(tracer *t, int problems, const char *name, const place *p, anl_span span)
 {
-    for (int i = first; span.line && i < anl_diagnostics_count(t->diagnostics); i++) {
+    enum { NEAREST = 2 };
+    for (int i = problems; i < anl_diagnostics_count(t->diagnostics); i++) {
+        int shown = 0;
         anl_diagnostic *d = anl_diagnostics_added(t->diagnostics, i);
-        bool there = !d->span.file || !d->span.line || !strcmp(d->span.file, span.file);
-        for (int k = 0; k < d->label_count && !there; k++)
-            there = d->labels[k].span.file && !strcmp(d->labels[k].span.file, span.file);
-        if (!there)
+        for (int k = 0; k < d->label_count; k++)
+            shown += !strncmp(d->labels[k].text, "in this call of", 15);
+        if ((!p->frame->function || shown < NEAREST) && !anl_span_same(d->span, span))
             anl_diagnostic_label(t->diagnostics, d, span, "in this call of `%s`", name);
     }
 }
@@ -612,6 +613,7 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
                                  given[i].name, given[i].span);
             n->value = given[i].value;
         }
+    const int problems = anl_diagnostics_count(t->diagnostics);
     /* params that nothing asks for are checked all the same */
     for (int i = 0; i < fn->param_count; i++)
         if (!has_param[i])
@@ -621,10 +623,9 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
     const anl_span site = t->graph->site;
     if (!p->frame->function)
         t->graph->site = span;
-    const int before = anl_diagnostics_count(t->diagnostics);
     anl_value result = returned_value(t, f);
-    label_calls(t, before, c->name, span);
     t->graph->site = site;
+    label_call(t, problems, c->name, p, span);
     result = map_nodes(t, result, leave_node, &b);
     if (c->source) { /* gradients stop at a copy */
         context_at(t, p, span);

@@ -229,6 +229,12 @@ want param_want(const anl_param *param)
     return WANT_VALUE;
 }
 
+void label_origin(tracer *t, anl_diagnostic *d, const anl_value *v)
+{
+    if (d && v->origin.line && !anl_span_same(v->origin, d->span))
+        anl_diagnostic_label(t->diagnostics, d, v->origin, "set here");
+}
+
 static bool in_range(tracer *t, const anl_param *param, const anl_value *v, double x)
 {
     const anl_expression *bounds[2] = {param->low, param->high};
@@ -251,7 +257,8 @@ static bool in_range(tracer *t, const anl_param *param, const anl_value *v, doub
             anl_diagnostic *d =
                 anl_diagnose(t->diagnostics, ANL_A_out_of_range, v->span, "%s = %g is out of range: %s %g%s%s", param->name, x,
                              i ? "at most" : "at least", limit, param->unit ? " " : "", param->unit ? param->unit : "");
-            anl_diagnostic_label(t->diagnostics, d, param->span, "the range is declared here");
+            label_origin(t, d, v);
+            anl_diagnostic_label(t->diagnostics, d, bounds[i]->span, "the range is given here");
             return false;
         }
     }
@@ -268,6 +275,7 @@ static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v
     anl_diagnostic *d = anl_diagnose(t->diagnostics, code, span, "`%s`%s%s must be %s%s, and this is %s", param->name, *of ? " of " : "",
                                      of, wanted, computed ? " that is known when compiling" : "", anl_value_kind_text(v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
+    label_origin(t, d, v);
     if (!param->type && !strcmp(wanted, "a whole number"))
         anl_diagnostic_note(t->diagnostics, d,
                             "its type is that of its default; a default of 1.0 instead of 1 would allow fractions");
@@ -391,6 +399,7 @@ static anl_value field_value(tracer *t, entry *n)
     if (f->axis_count + 1 > ANL_MAX_AXES)
         return no_value;
     anl_axis axes[ANL_MAX_AXES];
+    anl_span written[ANL_MAX_AXES];
     int rank = 0;
     entry *batch = scope_find(t->top->scope, "batch");
     anl_value size = batch ? entry_value(t, batch, f->span) : no_value;
@@ -398,14 +407,17 @@ static anl_value field_value(tracer *t, entry *n)
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_key, f->span, "the spec has data but no param `batch`");
         anl_diagnostic_suggest(t->diagnostics, d, "add `batch: {default: 64, range: [2, 8192], unit: images}` to params");
     }
-    if (size.kind != ANL_V_INT) {
-        if (size.kind != ANL_V_NONE)
-            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, size.span, "`batch` must be a whole number, and this is %s",
-                         anl_value_kind_text(&size));
-        return no_value;
+    if (size.kind != ANL_V_INT && size.kind != ANL_V_NONE) {
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_type_mismatch, size.span,
+                                         "`batch` must be a whole number, and this is %s", anl_value_kind_text(&size));
+        label_origin(t, d, &size);
     }
+    if (size.kind != ANL_V_INT)
+        return no_value;
     if (size.integer < 1 || size.integer > 1 << 20) {
-        anl_diagnose(t->diagnostics, ANL_A_out_of_range, size.span, "batch = %lld is out of range", (long long)size.integer);
+        anl_diagnostic *d =
+            anl_diagnose(t->diagnostics, ANL_A_out_of_range, size.span, "batch = %lld is out of range", (long long)size.integer);
+        label_origin(t, d, &size);
         return no_value;
     }
     axes[rank++] = (anl_axis){anl_graph_axis(t->graph, "batch"), (int32_t)size.integer};
@@ -421,6 +433,7 @@ static anl_value field_value(tracer *t, entry *n)
                          "the size of axis `%s` must be a whole number of at least 1", a->name);
             return no_value;
         }
+        written[i] = s.origin;
         axes[rank++] = (anl_axis){anl_graph_axis(t->graph, a->name), (int32_t)s.integer};
     }
     context_at(t, t->top->place, n->span);
@@ -429,9 +442,9 @@ static anl_value field_value(tracer *t, entry *n)
     node->rank = rank;
     memcpy(node->axes, axes, sizeof *axes * (size_t)rank);
     node->attrs.name = n->mask ? anl_arena_printf(t->arena, "%s:mask", f->name) : f->name;
-    anl_graph_size_written(t->graph, node, axes[0].id, size.span);
+    anl_graph_size_written(t->graph, node, axes[0].id, size.origin);
     for (int i = 0; i < f->axis_count; i++)
-        anl_graph_size_written(t->graph, node, axes[i + 1].id, f->axes[i].span);
+        anl_graph_size_written(t->graph, node, axes[i + 1].id, written[i]);
     return value_node_of(n->mask ? anl_g_cast(t->graph, ANL_BOOL, node) : node, n->span);
 }
 
@@ -678,8 +691,11 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
         return no_value;
     case ANL_V_NODE: {
         int32_t axis = axis_named(t, p, name);
-        if (anl_node_axis(v.node, axis) >= 0)
-            return value_int(anl_node_size(v.node, axis), e->span);
+        if (anl_node_axis(v.node, axis) >= 0) {
+            anl_value size = value_int(anl_node_size(v.node, axis), e->span);
+            size.origin = anl_graph_axis_origin(t->graph, v.node, axis);
+            return size;
+        }
         if (!strcmp(name, "axes")) {
             anl_value list = {.kind = ANL_V_LIST, .span = e->span};
             list.list.items = ANL_NEW_ARRAY(t->arena, anl_value, v.node->rank + 1);
@@ -750,7 +766,7 @@ static anl_value evaluate_slice(tracer *t, place *p, const anl_expression *e)
             anl_diagnose(t->diagnostics, start >= stop && start >= 0 && stop <= size ? ANL_A_empty_result : ANL_A_out_of_range,
                          e->span, "the slice %s=%lld:%lld %s: the axis has size %d", e->slice_axis, (long long)start,
                          (long long)stop, start >= stop ? "is empty" : "reaches outside", size);
-        anl_diagnostic_label(t->diagnostics, d, v.node->span, "the value comes from here");
+        anl_graph_label_axis(t->diagnostics, d, t->graph, v.node, axis);
         return no_value;
     }
     context_at(t, p, e->span);
@@ -1013,6 +1029,8 @@ anl_value evaluate(tracer *t, place *p, const anl_expression *e, want w)
     const int before = t->graph->node_count;
     const double elsewhere = t->elsewhere;
     anl_value v = evaluate_kind(t, p, e, w);
+    if (!v.origin.line)
+        v.origin = e->span;
     t->depth--;
     if (t->witness)
         witness_value(t, e->span, &v, p->draws, flops_of(t, before) - (t->elsewhere - elsewhere));

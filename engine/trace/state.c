@@ -49,7 +49,8 @@ static bool add_axis(tracer *t, anl_axis *axes, int *rank, int32_t id, int64_t s
     return true;
 }
 
-static bool declared_axes(tracer *t, entry *n, anl_axis *axes, int *rank)
+/* written: where each size stands; at most ANL_MAX_AXES. */
+static bool declared_axes(tracer *t, entry *n, anl_axis *axes, anl_span *written, int *rank)
 {
     const anl_declaration *d = n->declaration;
     *rank = 0;
@@ -62,9 +63,11 @@ static bool declared_axes(tracer *t, entry *n, anl_axis *axes, int *rank)
         anl_value v = entry_value(t, of, d->span);
         if (v.kind != ANL_V_NODE)
             return false;
-        for (int i = 0; i < v.node->rank; i++)
+        for (int i = 0; i < v.node->rank; i++) {
+            written[*rank] = anl_graph_axis_origin(t->graph, v.node, v.node->axes[i].id);
             if (!add_axis(t, axes, rank, v.node->axes[i].id, v.node->axes[i].size, d, d->span))
                 return false;
+        }
         return true;
     }
     for (int i = 0; i < d->axis_count; i++) {
@@ -82,6 +85,8 @@ static bool declared_axes(tracer *t, entry *n, anl_axis *axes, int *rank)
                          anl_value_kind_text(&size));
             return false;
         }
+        for (int k = *rank; k < ANL_MAX_AXES; k++)
+            written[k] = size.origin;
         if (a->kind == ANL_P_AXIS) {
             if (!add_axis(t, axes, rank, axis_named(t, n->where, a->name), size.integer, d, a->span))
                 return false;
@@ -156,8 +161,9 @@ record *state_record(tracer *t, entry *n)
     if (t->group && n->declaration->like && !t->census)
         return n->record = optimizer_record(t, n);
     anl_axis axes[ANL_MAX_AXES];
+    anl_span written[ANL_MAX_AXES];
     int rank;
-    if (!declared_axes(t, n, axes, &rank))
+    if (!declared_axes(t, n, axes, written, &rank))
         return NULL;
     const char *path = join_path(t, n->where->path, n->name);
     if (!claim_weights(t, n->where) || !holds(t, n, path, axes, rank))
@@ -198,6 +204,10 @@ record *state_record(tracer *t, entry *n)
     if (r->used < t->need)
         r->used = t->need;
     n->record = r;
+    if (!n->sizes) {
+        n->sizes = ANL_NEW_ARRAY(t->arena, anl_span, rank + 1);
+        memcpy(n->sizes, written, sizeof *written * (size_t)rank);
+    }
     return r;
 }
 
@@ -210,8 +220,8 @@ anl_value state_value(tracer *t, entry *n)
     t->graph->path = r->path;
     const bool first = !r->state->value;
     anl_node *node = anl_graph_state_value(t->graph, r->state);
-    for (int i = 0; first && i < n->declaration->axis_count && n->declaration->axis_count == r->state->rank; i++)
-        anl_graph_size_written(t->graph, node, r->state->axes[i].id, n->declaration->axes[i].span);
+    for (int i = 0; first && n->sizes && i < r->state->rank; i++)
+        anl_graph_size_written(t->graph, node, r->state->axes[i].id, n->sizes[i]);
     return value_node_of(node, n->span);
 }
 
@@ -231,6 +241,13 @@ anl_node *fit_axes(tracer *t, anl_node *node, const anl_axis *axes, int rank, co
                                          axes_of(t, node), anl_axes_text(t->graph, t->arena, axes, rank));
         if (node->span.line)
             anl_diagnostic_label(t->diagnostics, d, node->span, "the value comes from here");
+        for (int i = 0; i < node->rank; i++) {
+            int k = 0;
+            while (k < rank && axes[k].id != node->axes[i].id)
+                k++;
+            if (k == rank || axes[k].size != node->axes[i].size)
+                anl_graph_label_axis(t->diagnostics, d, t->graph, node, node->axes[i].id);
+        }
         return NULL;
     }
     t->graph->span = span;

@@ -337,6 +337,10 @@ static void census_phase(tracer *t, int64_t step)
     check_rules(t);
     for (int i = 0; i < t->record_count; i++)
         initial_value(t, t->records[i]);
+    for (int i = 0; i < t->recipe->loss_count && !anl_diagnostics_errors(t->diagnostics); i++)
+        if (!losses[i].value || !losses[i].weight) /* never silently */
+            anl_diagnose(t->diagnostics, ANL_A_graph_invalid, t->recipe->losses[i].span, "internal: the loss `%s` has no value",
+                         t->recipe->losses[i].name);
     if (!anl_diagnostics_errors(t->diagnostics))
         check_reach(t, losses);
     collect_plan(t);

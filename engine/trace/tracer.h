@@ -61,7 +61,8 @@ struct entry {
     place *where;
     int progress;
     anl_value value;
-    record *record; /* ENTRY_STATE, once it is used */
+    record *record;  /* ENTRY_STATE, once it is used */
+    anl_span *sizes; /* ENTRY_STATE, once it is used: where the size of each of its axes was written */
     int next_progress;
     anl_value next; /* ENTRY_STATE: the new value that this call computes */
 };
@@ -276,6 +277,8 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
 want param_want(const anl_param *param);
 anl_value param_value(tracer *t, place *p, const anl_param *param);
 anl_node *node_of(tracer *t, place *p, const anl_value *v, anl_span span);
+
+void label_origin(tracer *t, anl_diagnostic *d, const anl_value *v); /* where a static value was set */
 
 /* ---- call.c ---- */
 anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *piped, want w);
