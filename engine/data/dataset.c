@@ -278,6 +278,17 @@ static bool has_name(const char *name, const char **names, int count)
     return false;
 }
 
+/* A shard that cannot be used, or (ANL_ERROR_SPEC) one that does not fit the fields. */
+static void report_shard(anl_diagnostics *diagnostics, anl_status status, anl_span span, const char *what, const char *path,
+                         const char *reason)
+{
+    bool field = status == ANL_ERROR_SPEC;
+    anl_diagnostic *d =
+        anl_diagnose(diagnostics, field ? ANL_A_field_mismatch : ANL_A_shard_invalid, span, "%s %s: %s", what, path, reason);
+    if (!field)
+        anl_diagnostic_note(diagnostics, d, "copy it anew, or pack the images again; `anlage inspect` says whether a shard can be read");
+}
+
 /* Finds the columns behind a label field in a shard of the set. Under the lock. */
 static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shard, const char **names, int name_count,
                                  anl_diagnostics *diagnostics, char *reason)
@@ -331,7 +342,7 @@ static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shar
         size_t word_count;
         anl_status status = anl_shard_labels(shard, f->columns[c], &values, &words, &word_count, reason);
         if (status != ANL_OK) {
-            anl_diagnose(diagnostics, ANL_A_shard_invalid, declared->span, "%s: %s", d->shards[0].path, reason);
+            report_shard(diagnostics, status, declared->span, "cannot read the labels of", d->shards[0].path, reason);
             return status;
         }
         free(values);
@@ -463,14 +474,14 @@ static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
     anl_shard shard;
     anl_status status = anl_shard_open(d->shards[0].path, &shard, reason);
     if (status != ANL_OK) {
-        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "cannot read the shard %s: %s", d->shards[0].path, reason);
+        report_shard(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
         return status;
     }
     const char **names;
     int name_count;
     status = anl_shard_columns(&shard, d->arena, &names, &name_count, reason);
     if (status != ANL_OK)
-        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "cannot read the shard %s: %s", d->shards[0].path, reason);
+        report_shard(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
     bool good = status == ANL_OK;
     for (int f = 0; f < d->field_count && good; f++)
         if (!d->fields[f].image) {
@@ -518,8 +529,7 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
             handle *h;
             anl_status one = get_handle(d, s, -1, &h, reason);
             if (one != ANL_OK) {
-                anl_diagnose(diagnostics, one == ANL_ERROR_SPEC ? ANL_A_field_mismatch : ANL_A_shard_invalid, d->span,
-                             "cannot use the shard %s: %s", entry->path, reason);
+                report_shard(diagnostics, one, d->span, "cannot use the shard", entry->path, reason);
                 status = status == ANL_OK ? one : status;
                 reported++;
                 continue;
@@ -668,7 +678,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
         anl_status status = load_patients(d, &names, arena, reason, &where);
         anl_hdf5_unlock();
         if (status != ANL_OK)
-            anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "cannot read the patients of %s: %s", where, reason);
+            report_shard(diagnostics, status, options->span, "cannot read the patients of", where, reason);
         else if (d->patient_count == 0)
             anl_diagnose(diagnostics, ANL_A_patients_unknown, options->span,
                          "labels are to be kept by patient, but the shards have no patients; they are kept by sample");
@@ -678,7 +688,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
             d->known_patient = calloc((size_t)d->patient_count, 1);
             int64_t keep = (int64_t)floor(options->label_fraction * (double)d->patient_count + 0.5);
             if (!d->known_patient) {
-                anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "no memory for the choice of patients");
+                anl_diagnose(diagnostics, ANL_A_device_memory, options->span, "not enough memory for the choice of patients");
                 status = ANL_ERROR_MEMORY;
             } else {
                 for (int64_t p = 0; p < d->patient_count; p++)
@@ -699,7 +709,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
             count += sample_known(d, i);
         d->kept = malloc(sizeof *d->kept * (size_t)(count > 0 ? count : 1));
         if (!d->kept) {
-            anl_diagnose(diagnostics, ANL_A_shard_invalid, options->span, "no memory for the numbers of %lld samples",
+            anl_diagnose(diagnostics, ANL_A_device_memory, options->span, "not enough memory for the numbers of %lld samples",
                          (long long)count);
             return ANL_ERROR_MEMORY;
         }
@@ -921,13 +931,14 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
         }
     }
     anl_hdf5_unlock();
-    if (status != ANL_OK)
-        anl_diagnose(diagnostics, status == ANL_ERROR_SPEC ? ANL_A_field_mismatch : ANL_A_shard_invalid, d->span,
-                     "cannot read sample %lld of %s: %s", (long long)at, d->shards[s].path, reason);
-    else if (f->image) {
+    if (status != ANL_OK) {
+        char what[64];
+        snprintf(what, sizeof what, "cannot read sample %lld of", (long long)at);
+        report_shard(diagnostics, status, d->span, what, d->shards[s].path, reason);
+    } else if (f->image) {
         status = convert_image(&placed, &about, stored);
         if (status != ANL_OK)
-            anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "no memory to resample sample %lld of %s", (long long)at,
+            anl_diagnose(diagnostics, ANL_A_device_memory, d->span, "not enough memory to resample sample %lld of %s", (long long)at,
                          d->shards[s].path);
         if (mask)
             for (size_t i = 0; i < f->values; i++)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <hdf5.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,14 +19,19 @@ static struct {
     H5E_auto2_t print;
     void *context;
     char inner[240], outer[160]; /* of the last call that failed */
+    bool begun;
 } library = {.mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 
 static herr_t look(unsigned n, const H5E_error2_t *error, void *context)
 {
     (void)context;
     const char *text = error->desc ? error->desc : "";
-    if (n == 0)
-        snprintf(library.inner, sizeof library.inner, "%s", text);
+    if (n == 0) { /* of what the operating system refused, HDF5 tells at length; its reason is what matters */
+        static const char mark[] = "error message = '";
+        const char *reason = strstr(text, mark), *end = reason ? strchr(reason + sizeof mark - 1, '\'') : NULL;
+        snprintf(library.inner, sizeof library.inner, "%.*s", end ? (int)(end - reason - (sizeof mark - 1)) : 239,
+                 end ? reason + sizeof mark - 1 : text);
+    }
     if (text[0])
         snprintf(library.outer, sizeof library.outer, "%s", text);
     return 0;
@@ -43,6 +49,12 @@ static herr_t keep_reason(hid_t stack, void *context)
 void anl_hdf5_lock(void)
 {
     pthread_mutex_lock(&library.mutex);
+    if (!library.begun) {
+        /* A file that cannot be closed, for want of space, stays in the library's tables, and its handler at exit would crash on
+         * it. Everything opened here is closed here: nothing is left for that handler to do. */
+        H5dont_atexit();
+        library.begun = true;
+    }
     if (library.depth++ == 0) {
         library.inner[0] = library.outer[0] = 0;
         H5Eget_auto2(H5E_DEFAULT, &library.print, &library.context);

@@ -110,7 +110,8 @@ static void *work(void *context)
 
 static anl_status no_memory(anl_diagnostics *diagnostics, const char *what)
 {
-    anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0}, "no memory for %s", what);
+    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_device_memory, (anl_span){0}, "not enough memory for %s", what);
+    anl_diagnostic_note(diagnostics, d, "a smaller batch or image size needs less");
     return ANL_ERROR_MEMORY;
 }
 
@@ -132,7 +133,7 @@ static anl_status make_slots(anl_loader *l, anl_diagnostics *diagnostics)
             if (anl_dataset_field(l->dataset, f)->has_mask)
                 b->masks[f] = malloc(sizeof(float) * n * (size_t)l->batch);
             if (!b->values[f] || (anl_dataset_field(l->dataset, f)->has_mask && !b->masks[f]))
-                return no_memory(diagnostics, "the batches read ahead (smaller `batch` or fewer `ahead`)");
+                return no_memory(diagnostics, "the batches read ahead");
         }
     }
     return ANL_OK;
@@ -148,10 +149,14 @@ anl_status anl_loader_new(anl_dataset *dataset, const anl_loader_options *option
     }
     int64_t count = anl_dataset_count(dataset);
     if (count < (options->ordered ? 1 : options->batch)) {
-        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0},
-                                               "the data set has %lld sample%s, fewer than one batch of %d", (long long)count,
-                                               count == 1 ? "" : "s", options->batch);
-        anl_diagnostic_note(diagnostics, problem, "use a smaller batch, or pack more images");
+        anl_diagnostic *problem =
+            options->ordered ? anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0}, "the data set has no samples")
+                             : anl_diagnose(diagnostics, ANL_A_data_too_small, (anl_span){0},
+                                            "the data set has %lld sample%s, fewer than one batch of %d", (long long)count,
+                                            count == 1 ? "" : "s", options->batch);
+        anl_diagnostic_note(diagnostics, problem,
+                            options->ordered ? "`labels: {drop: true}` leaves out samples without labels: perhaps none has one"
+                                             : "use a smaller batch, or pack more images");
         return ANL_ERROR_ARGUMENT;
     }
     anl_loader *l = anl_malloc(sizeof *l);

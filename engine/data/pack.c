@@ -141,7 +141,7 @@ static anl_status walk(pack *p, const char *folder, const char *shown, const par
     parent here = {.up = up, .device = about.st_dev, .inode = about.st_ino};
     DIR *open = depth < DEEPEST_FOLDER ? opendir(folder) : NULL;
     if (!open) {
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = folder}, "cannot read the folder %s: %s", folder,
+        anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = folder}, "cannot read the folder %s: %s", folder,
                      depth < DEEPEST_FOLDER ? strerror(errno) : "too many folders inside each other");
         return ANL_ERROR_FILE;
     }

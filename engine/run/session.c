@@ -245,7 +245,8 @@ anl_status anl_session_dataset(anl_session *s, int split, anl_diagnostics *diagn
     static const char *const names[] = {"train", "valid", "test"};
     *out = NULL;
     if (!s->facts.shards[split] || !s->facts.shards[split][0]) {
-        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shard_missing, s->recipe->span, "the recipe names no shards for `%s`", names[split]);
+        anl_span data = s->recipe->source_count ? s->recipe->sources[0].span : s->recipe->span;
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_shard_missing, data, "the recipe names no shards for `%s`", names[split]);
         anl_diagnostic_note(diagnostics, d, "pack images with `anlage pack` and name them under data: %s: shards:", names[split]);
         return ANL_ERROR_SPEC;
     }

@@ -374,6 +374,15 @@ static anl_status train_steps(trainer *t)
     return status ? status : stopped ? ANL_ERROR_STOPPED : ANL_OK;
 }
 
+/* Where the size of a batch was written. */
+static anl_span batch_place(const anl_recipe *recipe)
+{
+    for (int i = 0; i < recipe->param_count; i++)
+        if (!strcmp(recipe->params[i].name, "batch"))
+            return recipe->params[i].value_span;
+    return recipe->span;
+}
+
 anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnostics)
 {
     trainer t = {.options = options, .diagnostics = diagnostics, .started = anl_seconds(), .last_loss = NAN};
@@ -386,7 +395,7 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
         anl_session *s = t.session;
         int64_t count = anl_dataset_count(t.data);
         if (count < s->facts.batch) {
-            anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_data_too_small, s->recipe->span, "the training set has %lld samples, fewer than one batch of %d", (long long)count,
+            anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_data_too_small, batch_place(s->recipe), "the training set has %lld samples, fewer than one batch of %d", (long long)count,
                                              s->facts.batch);
             anl_diagnostic_suggest(diagnostics, d, "--set batch=%lld", (long long)(count > 1 ? count : 1));
             status = ANL_ERROR_SPEC;

@@ -1354,8 +1354,8 @@ START_TEST(a_full_disk_is_an_error_that_leaves_nothing)
         anl_pack_options o = pack_options("set", "full");
         anl_pack_report report;
         anl_status status = anl_pack(&o, &report, problems);
-        bool told = has_code(ANL_A_data_write);
-        _exit(status == ANL_ERROR_FILE && told ? 0 : status == ANL_OK ? 1 : 2);
+        bool told = strstr(message(ANL_A_data_write), "File too large") != NULL;
+        exit(status == ANL_ERROR_FILE && told ? 0 : status == ANL_OK ? 1 : 2); /* not _exit: what runs at exit must not crash either */
     }
     int state = 0;
     ck_assert_int_eq(waitpid(child, &state, 0), child);
