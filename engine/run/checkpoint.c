@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/hdf5.h"
@@ -95,15 +96,16 @@ anl_status anl_checkpoint_write(anl_session *s, const char *path, const anl_chec
     if (!good) {
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_checkpoint_write, nowhere, "the checkpoint %s could not be written%s%s", path, cause ? ": " : "",
                                          cause ? strerror(cause) : "");
-        anl_diagnostic_note(diagnostics, d, "earlier checkpoints are untouched; make room or name another --out, then use --resume");
+        anl_diagnostic_note(diagnostics, d, "earlier checkpoints are untouched; make room, then go on with --resume");
         return ANL_ERROR_FILE;
     }
     return ANL_OK;
 }
 
-static anl_status refuse(anl_diagnostics *diagnostics, anl_code code, const char *path, anl_span span, const char *what)
+static anl_status refuse(anl_diagnostics *diagnostics, const char *path, anl_span span, const char *what)
 {
-    anl_diagnose(diagnostics, code, span, "%s: %s", path, what);
+    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_checkpoint_invalid, span, "%s: %s", path, what);
+    anl_diagnostic_note(diagnostics, d, "where a run folder is named in the place of the file, its newest whole checkpoint is taken");
     return ANL_ERROR_FORMAT;
 }
 
@@ -117,11 +119,11 @@ static hid_t open_checkpoint(const char *path, anl_span span, anl_diagnostics *d
     hid_t file = anl_hdf5_open(path);
     long long format = 0;
     if (file < 0)
-        *status = refuse(diagnostics, ANL_A_checkpoint_invalid, path, span, "not an HDF5 file, or a damaged one");
-    else if (!anl_hdf5_read_int(file, "format", &format))
-        *status = refuse(diagnostics, ANL_A_checkpoint_invalid, path, span, "an HDF5 file, but not a checkpoint (no attribute `format`)");
+        *status = refuse(diagnostics, path, span, "not an HDF5 file, or a damaged one");
+    else if (!anl_hdf5_read_int(file, "format", &format) || H5Lexists(file, "weights", H5P_DEFAULT) <= 0)
+        *status = refuse(diagnostics, path, span, "an HDF5 file, but not a checkpoint (it lacks `format` or `weights`)");
     else if (format != CHECKPOINT_FORMAT)
-        *status = refuse(diagnostics, ANL_A_checkpoint_invalid, path, span, "a checkpoint of another format; write it again with this version");
+        *status = refuse(diagnostics, path, span, "a checkpoint of another format; write it again with this version");
     else
         *status = ANL_OK;
     if (*status && file >= 0) {
@@ -141,7 +143,7 @@ static anl_status read_place(const anl_session *s, hid_t file, const char *path,
         if (!required)
             return ANL_OK;
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_checkpoint_mismatch, span, "%s lacks `%s`, which the recipe needs", path, name);
-        anl_diagnostic_note(diagnostics, d, "it was written by another recipe; resume with the recipe kept in the run folder");
+        anl_diagnostic_note(diagnostics, d, "it was written by another recipe; spec.yaml in its run folder is the one");
         return ANL_ERROR_FORMAT;
     }
     hid_t data = H5Dopen2(file, full, H5P_DEFAULT);
@@ -160,15 +162,16 @@ static anl_status read_place(const anl_session *s, hid_t file, const char *path,
             anl_text_printf(&have, "%s%llu", a ? " x " : "", (unsigned long long)dims[a]);
         for (int a = 0; a < p->rank; a++)
             anl_text_printf(&want, "%s%s %d", a ? ", " : "", p->axis[a], p->size[a]);
-        anl_diagnose(diagnostics, ANL_A_checkpoint_mismatch, span, "`%s` is %s in %s, but [%s] in the recipe", name, have.data ? have.data : "a single number", path,
-                     want.data ? want.data : "");
+        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_checkpoint_mismatch, span, "`%s` is %s in %s, but [%s] in the recipe", name,
+                                         have.data ? have.data : "a single number", path, want.data ? want.data : "");
+        anl_diagnostic_note(diagnostics, d, "give the recipe the sizes that the checkpoint was trained with; spec.yaml in its run folder has them");
         anl_text_free(&have);
         anl_text_free(&want);
         status = ANL_ERROR_FORMAT;
     } else {
         void *scratch = malloc((size_t)p->count * 4);
         if (!scratch || H5Dread(data, p->dtype == ANL_F32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, scratch) < 0)
-            status = refuse(diagnostics, ANL_A_checkpoint_invalid, path, span, "damaged: a weight cannot be read");
+            status = refuse(diagnostics, path, span, "damaged: a weight cannot be read");
         else
             anl_place_set(s, state, place, scratch);
         *count += status == ANL_OK;
@@ -203,7 +206,7 @@ anl_status anl_checkpoint_read(anl_session *s, const char *path, bool all, anl_c
         info->step = step;
         info->seed = seed;
         if (!good && all)
-            status = refuse(diagnostics, ANL_A_checkpoint_invalid, path, nowhere, "it does not say at which step it was written");
+            status = refuse(diagnostics, path, nowhere, "it does not say at which step it was written");
     }
     if (file >= 0)
         H5Fclose(file);
@@ -239,7 +242,7 @@ anl_status anl_checkpoint_module(anl_session *s, const char *path, const char *f
         H5Fclose(file);
     anl_hdf5_unlock();
     if (!status && wanted == 0) {
-        anl_diagnose(diagnostics, ANL_A_checkpoint_mismatch, span, "the recipe has no module `%s` with weights to initialize", module);
+        anl_diagnose(diagnostics, ANL_A_checkpoint_mismatch, span, "the module `%s` has no weights to initialize", module);
         status = ANL_ERROR_SPEC;
     }
     if (!status)
@@ -265,12 +268,13 @@ const char *anl_checkpoint_choices(anl_arena *arena, const char *path)
 
 static int newest_first(const void *a, const void *b) { return strcmp(*(const char *const *)b, *(const char *const *)a); }
 
-const char *anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diagnostics *diagnostics)
+anl_status anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diagnostics *diagnostics, const char **path)
 {
+    *path = NULL;
     char *checkpoints = anl_arena_printf(arena, "%s/checkpoints", folder);
     DIR *list = opendir(checkpoints);
     if (!list)
-        return NULL;
+        return ANL_OK;
     const char **names = NULL;
     int count = 0, capacity = 0;
     for (struct dirent *entry; (entry = readdir(list));) {
@@ -279,21 +283,47 @@ const char *anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diag
             ANL_PUSH(arena, names, count, capacity, anl_arena_text(arena, entry->d_name));
     }
     closedir(list);
-    qsort(names, (size_t)count, sizeof *names, newest_first); /* step numbers are zero-padded */
-    for (int i = 0; i < count; i++) {
-        char *path = anl_arena_printf(arena, "%s/%s", checkpoints, names[i]);
+    if (count)
+        qsort(names, (size_t)count, sizeof *names, newest_first); /* step numbers are zero-padded */
+    const char **reasons = ANL_NEW_ARRAY(arena, const char *, count + 1);
+    int broken = 0;
+    while (broken < count && !*path) {
+        char *candidate = anl_arena_printf(arena, "%s/%s", checkpoints, names[broken]);
         anl_diagnostics *why = anl_diagnostics_new();
         anl_status status;
         anl_hdf5_lock();
-        hid_t file = open_checkpoint(path, nowhere, why, &status);
+        hid_t file = open_checkpoint(candidate, nowhere, why, &status);
         if (file >= 0)
             H5Fclose(file);
         anl_hdf5_unlock();
-        const char *reason = anl_diagnostics_count(why) ? anl_arena_text(arena, anl_diagnostics_get(why, 0)->message) : "";
-        anl_diagnostics_free(&why);
         if (status == ANL_OK)
-            return path;
-        anl_diagnose(diagnostics, ANL_A_checkpoint_skipped, nowhere, "%s; an earlier checkpoint is used", reason);
+            *path = candidate;
+        else
+            reasons[broken++] = anl_diagnostics_count(why) ? anl_arena_text(arena, anl_diagnostics_get(why, 0)->message) : candidate;
+        anl_diagnostics_free(&why);
     }
-    return NULL;
+    for (int i = 0; i < broken && *path; i++)
+        anl_diagnose(diagnostics, ANL_A_checkpoint_skipped, nowhere, "%s; %s is used instead", reasons[i], *path);
+    if (*path || !count)
+        return ANL_OK;
+    anl_diagnostic *d =
+        anl_diagnose(diagnostics, ANL_A_checkpoint_invalid, nowhere, "none of the %d checkpoints in %s can be read", count, checkpoints);
+    for (int i = 0; i < count && i < 8; i++)
+        anl_diagnostic_note(diagnostics, d, "%s", reasons[i]);
+    anl_diagnostic_note(diagnostics, d, "bring one of them back from a copy, or start anew in another folder; nothing was changed");
+    return ANL_ERROR_FORMAT;
+}
+
+anl_status anl_checkpoint_find(anl_arena *arena, const char *named, anl_span span, anl_diagnostics *diagnostics, const char **path)
+{
+    struct stat info;
+    *path = named;
+    if (stat(named, &info) != 0 || !S_ISDIR(info.st_mode))
+        return ANL_OK;
+    anl_status status = anl_checkpoint_latest(arena, named, diagnostics, path);
+    if (!status && !*path) {
+        anl_diagnose(diagnostics, ANL_A_checkpoint_invalid, span, "%s holds no checkpoint (checkpoints/step-*.h5)", named);
+        status = ANL_ERROR_FILE;
+    }
+    return status;
 }

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "run/roc.h"
 #include "run/session.h"
@@ -240,15 +239,9 @@ anl_status anl_evaluate(const anl_evaluate_options *options, anl_diagnostics *di
     }
     if (!status)
         status = anl_session_prepare(s, &options->source, ANL_PREPARE_EVALUATE, 1000, NULL, 0, diagnostics);
-    const char *path = options->checkpoint;
-    struct stat info;
-    if (!status && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        path = anl_checkpoint_latest(s->arena, options->checkpoint, diagnostics);
-        if (!path) {
-            anl_diagnose(diagnostics, ANL_A_checkpoint_invalid, nowhere, "%s holds no checkpoint (checkpoints/step-*.h5)", options->checkpoint);
-            status = ANL_ERROR_FILE;
-        }
-    }
+    const char *path;
+    if (!status)
+        status = anl_checkpoint_find(s->arena, options->checkpoint, nowhere, diagnostics, &path);
     if (!status)
         status = anl_checkpoint_read(s, path, false, NULL, diagnostics);
     if (!status)

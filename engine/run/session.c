@@ -317,7 +317,9 @@ anl_status anl_session_feed(anl_session *s, anl_phase *phase, float *const *valu
             if (!strncmp(s->facts.fields[f].name, port->name, length) && s->facts.fields[f].name[length] == 0)
                 from = colon ? masks[f] : values[f];
         if (!from) {
-            anl_diagnose(diagnostics, ANL_A_feed_invalid, nowhere, "the recipe needs `%s`, and nothing was fed for it", port->name);
+            anl_diagnostic *d =
+                anl_diagnose(diagnostics, ANL_A_feed_invalid, nowhere, "the recipe needs `%s`, and nothing was fed for it", port->name);
+            anl_diagnostic_note(diagnostics, d, "anlage run takes it from --feed %s=file.h5:/path", port->name);
             return ANL_ERROR_ARGUMENT;
         }
         int64_t count = anl_port_count(port);

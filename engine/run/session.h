@@ -83,8 +83,11 @@ anl_status anl_checkpoint_module(anl_session *session, const char *path, const c
                                  anl_diagnostics *diagnostics);
 /* The device's choices of lowerings that a checkpoint carries; NULL: none, or no such file. */
 const char *anl_checkpoint_choices(anl_arena *arena, const char *path);
-/* The newest checkpoint of a run folder that opens; NULL: none. Newer broken ones are warned of. */
-const char *anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diagnostics *diagnostics);
+/* The newest checkpoint of a run folder that opens, in *path; NULL: the folder has none. Newer broken ones are warned of.
+ * ANL_ERROR_FORMAT: it has some, and none opens. */
+anl_status anl_checkpoint_latest(anl_arena *arena, const char *folder, anl_diagnostics *diagnostics, const char **path);
+/* The checkpoint behind a path that a user gives: the file, or of a run folder its newest whole one. */
+anl_status anl_checkpoint_find(anl_arena *arena, const char *named, anl_span span, anl_diagnostics *diagnostics, const char **path);
 
 /* ---- evaluation on an open session (evaluate.c) ---- */
 anl_status anl_session_evaluate(anl_session *session, int split, bool (*stop)(void *), void *context, anl_arena *arena, anl_diagnostics *diagnostics,

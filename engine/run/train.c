@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "run/session.h"
@@ -155,7 +154,10 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
     }
     if (bad) {
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_not_finite, nowhere, "`%s` is not a finite number at step %lld", bad, (long long)step + 1);
-        anl_diagnostic_note(t->diagnostics, d, "the run stops here; the checkpoint of step %lld still stands", (long long)t->last_checkpoint);
+        if (t->last_checkpoint > 0)
+            anl_diagnostic_note(t->diagnostics, d, "the run stops here; the checkpoint of step %lld still stands", (long long)t->last_checkpoint);
+        else
+            anl_diagnostic_note(t->diagnostics, d, "the run stops here, before its first checkpoint");
         anl_diagnostic_note(t->diagnostics, d, "a lower learning rate, a longer warm-up or a larger epsilon or temperature often helps");
         return ANL_ERROR_SPEC;
     }
@@ -246,17 +248,12 @@ static anl_status initialize_modules(trainer *t)
         const struct anl_static_initialization *init = &s->facts.initializations[i];
         if (!init->checkpoint || !init->checkpoint[0])
             continue;
-        const char *path = init->checkpoint;
-        struct stat info;
-        if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-            path = anl_checkpoint_latest(s->arena, init->checkpoint, t->diagnostics);
-            if (!path) {
-                anl_diagnose(t->diagnostics, ANL_A_checkpoint_invalid, init->span, "%s holds no checkpoint (checkpoints/step-*.h5)", init->checkpoint);
-                return ANL_ERROR_FILE;
-            }
-        }
+        const char *path;
+        anl_status status = anl_checkpoint_find(s->arena, init->checkpoint, init->span, t->diagnostics, &path);
+        if (status)
+            return status;
         int count;
-        anl_status status = anl_checkpoint_module(s, path, init->from ? init->from : init->module, init->module, init->span, &count, t->diagnostics);
+        status = anl_checkpoint_module(s, path, init->from ? init->from : init->module, init->module, init->span, &count, t->diagnostics);
         if (status)
             return status;
         tell(t, anl_arena_printf(s->arena, "%s: %d tensors from %s", init->module, count, path));
@@ -269,10 +266,13 @@ static anl_status start_state(trainer *t)
 {
     anl_session *s = t->session;
     if (t->options->resume) {
-        const char *path = anl_checkpoint_latest(s->arena, t->options->out, t->diagnostics);
+        const char *path;
+        anl_status status = anl_checkpoint_latest(s->arena, t->options->out, t->diagnostics, &path);
+        if (status)
+            return status;
         if (path) {
             anl_checkpoint_info info;
-            anl_status status = anl_checkpoint_read(s, path, true, &info, t->diagnostics);
+            status = anl_checkpoint_read(s, path, true, &info, t->diagnostics);
             if (status)
                 return status;
             if (info.epoch_steps != s->epoch_steps) {
@@ -287,8 +287,12 @@ static anl_status start_state(trainer *t)
         }
     }
     anl_status status = anl_session_initialize(s, t->diagnostics);
-    if (!status && t->options->weights)
-        status = anl_checkpoint_read(s, t->options->weights, false, NULL, t->diagnostics);
+    if (!status && t->options->weights) {
+        const char *path;
+        status = anl_checkpoint_find(s->arena, t->options->weights, nowhere, t->diagnostics, &path);
+        if (!status)
+            status = anl_checkpoint_read(s, path, false, NULL, t->diagnostics);
+    }
     if (!status)
         status = initialize_modules(t);
     return status;
@@ -400,10 +404,13 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
             anl_diagnostic_suggest(diagnostics, d, "--set batch=%lld", (long long)(count > 1 ? count : 1));
             status = ANL_ERROR_SPEC;
         } else {
-            const char *last = options->resume ? anl_checkpoint_latest(s->arena, options->out, diagnostics) : NULL;
+            const char *last = NULL;
+            if (options->resume)
+                status = anl_checkpoint_latest(s->arena, options->out, diagnostics, &last);
             s->choices = last ? anl_checkpoint_choices(s->arena, last) : NULL;
             int what = ANL_PREPARE_TRAIN | (s->facts.metric_count > 0 && s->facts.evaluate_every > 0 && s->facts.shards[1] ? ANL_PREPARE_EVALUATE : 0);
-            status = anl_session_prepare(s, &options->source, what, (double)(count / s->facts.batch), NULL, 0, diagnostics);
+            if (!status)
+                status = anl_session_prepare(s, &options->source, what, (double)(count / s->facts.batch), NULL, 0, diagnostics);
             t.total = s->total_steps;
         }
     }

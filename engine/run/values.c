@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/hdf5.h"
@@ -21,7 +20,9 @@ static anl_status parse_feed(anl_session *s, const char *text, feed *out, anl_di
     const char *equals = strchr(text, '=');
     const char *colon = equals ? strstr(equals, ":/") : NULL;
     if (!equals || equals == text || !colon) {
-        anl_diagnose(diagnostics, ANL_A_feed_invalid, nowhere, "`--feed %s` is not of the form name=file.h5:/path", text);
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_feed_invalid, nowhere, "`--feed %s` is not of the form name=file.h5:/path", text);
+        anl_diagnostic_note(diagnostics, d, "such as image=shards/one.h5:/image; a mask is fed as NAME:mask");
         return ANL_ERROR_ARGUMENT;
     }
     out->name = anl_arena_copy(s->arena, text, (size_t)(equals - text));
@@ -181,11 +182,10 @@ anl_status anl_run_values(const anl_values_options *options, anl_diagnostics *di
     if (!status)
         status = anl_session_initialize(s, diagnostics);
     if (!status && options->weights) {
-        const char *path = options->weights;
-        struct stat info;
-        if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-            path = anl_checkpoint_latest(s->arena, options->weights, diagnostics);
-        status = anl_checkpoint_read(s, path ? path : options->weights, false, NULL, diagnostics);
+        const char *path;
+        status = anl_checkpoint_find(s->arena, options->weights, nowhere, diagnostics, &path);
+        if (!status)
+            status = anl_checkpoint_read(s, path, false, NULL, diagnostics);
     }
     if (!status && only_weights) {
         anl_checkpoint_info info = {.epoch_steps = 0, .seed = s->facts.seed};

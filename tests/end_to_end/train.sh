@@ -71,6 +71,13 @@ cp -r "$work/host" "$work/broken"
 printf 'garbage' > "$(last_checkpoint "$work/broken")"
 check_fails "a damaged checkpoint is told" 1 "not an HDF5 file" "$anlage" run "$root/specs/pretrain/swav.yaml" --weights "$(last_checkpoint "$work/broken")" --fetch loss --out "$work/x.h5" \
     --set input=48 --set size=32 --set local_size=16 --set batch=16 --set width=8 --set clusters=32
+mkdir "$work/lost" && cp -r "$work/host/." "$work/lost" && for f in "$work"/lost/checkpoints/*.h5; do printf 'garbage' > "$f"; done
+check_fails "a run without a whole checkpoint is not begun anew" 1 "can be read" pretrain "$work/lost" host 5 --resume
+check "its metrics are as they were" cmp "$work/host/metrics.jsonl" "$work/lost/metrics.jsonl"
+cramped() (trap '' XFSZ && ulimit -f 100 && pretrain "$@") # no file grows beyond 50 KiB, as on a full disk
+check_fails "a full disk is told" 1 "could not be written: File too large" cramped "$work/cramped" host 3
+check "a full disk leaves no part of a checkpoint" sh -c "[ -z \"\$(ls '$work/cramped/checkpoints')\" ]"
+check "the run goes on when there is room" pretrain "$work/cramped" host 3 --resume
 
 if have_vulkan; then
     # Few steps: with so few images a step, rounding grows a thousandfold in ten steps more. ct_ich.sh compares fifty on real ones.
