@@ -6,7 +6,7 @@
 
 #include "compile/work.h"
 
-enum { READERS = 6, ARGS = ANL_MAX_ARGS - 1, WEIGHT_LIMIT = 1500, DISTANCE = 600, GROUPS_LIMIT = 16384, SMALL = 16384 };
+enum { READERS = 6, WEIGHT_LIMIT = 1500, DISTANCE = 600, GROUPS_LIMIT = 16384, SMALL = 16384 };
 
 enum { BUCKETS = 256, RECENT = 4 };
 
@@ -151,7 +151,10 @@ static bool may_join(grouping *g, const anl_root *r, anl_kernel_kind kind, int32
         depends = depends || own;
         extra += !known && !own;
     }
-    if (to->leaf_count + to->outputs + extra + 1 > ARGS)
+    int detours = r->update; /* a state that is read at other points than it is written at is written through memory of its own */
+    for (int i = 0; i < to->root_count; i++)
+        detours += w->roots[to->roots[i]].update;
+    if (to->leaf_count + to->outputs + extra + 1 + (detours > 1 ? detours : 1) > ANL_MAX_ARGS)
         return false;
     if (kind == ANL_KERNEL_REDUCE && depends)
         return false;

@@ -3,8 +3,12 @@
  * The meaning is taken from the graphs before compilation: equal graphs compile to equal programs. */
 #include "harness.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/folders.h"
 #include "spec/overrides.h"
@@ -49,6 +53,38 @@ bool has_word(const char *text, size_t length, const char *word)
         if ((at == text || !word_byte(at[-1])) && (at + size == text + length || !word_byte(at[size])))
             return true;
     return false;
+}
+
+void *shared_memory(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        perror("mmap");
+        exit(3);
+    }
+    return memory;
+}
+
+bool run_apart(void (*work)(void *context), void *context, int seconds, char *said, size_t said_size)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm((unsigned)seconds);
+        work(context);
+        fflush(stderr);
+        _exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0) {
+        snprintf(said, said_size, "no process could be started");
+        return false;
+    }
+    if (WIFSIGNALED(status))
+        snprintf(said, said_size, "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status))
+        snprintf(said, said_size, "ended with status %d", WEXITSTATUS(status));
+    return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 /* Descriptions say nothing to the engine. */

@@ -21,6 +21,11 @@ bool line_blank(const char *start); /* nothing but blanks and comment */
 bool has_word(const char *text, size_t length, const char *word);
 bool word_byte(char c);
 
+/* ---- processes ---- */
+void *shared_memory(size_t bytes); /* zeros, seen by this process and those it starts; never NULL */
+/* work in a process of its own, which has so many seconds. False: it crashed or was stopped, and said tells how. */
+bool run_apart(void (*work)(void *context), void *context, int seconds, char *said, size_t said_size);
+
 /* ---- meaning ---- */
 /* What a recipe declares (its resolved text without titles and descriptions) and what it computes (static facts and graphs of every
  * phase, of evaluation and of the initial values), each as a hash. sound: it could be read and traced without errors. */

@@ -5,12 +5,8 @@
  * linted through recipes that use all of it. Every mutation has a process of its own, so that a crash is one finding of many. */
 #include "harness.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "spec/syntax.h"
 
@@ -461,26 +457,24 @@ static void examine(const char *root, const mutation *m, outcome *o)
     o->verdict = changed ? best : SAME;
 }
 
+typedef struct task {
+    const char *root;
+    const mutation *mutation;
+    outcome *outcome;
+} task;
+
+static void work(void *context)
+{
+    task *k = context;
+    examine(k->root, k->mutation, k->outcome);
+}
+
 static void run(const char *root, const mutation *m, outcome *o)
 {
     memset(o, 0, sizeof *o);
-    o->verdict = BROKEN;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(SECONDS);
-        examine(root, m, o);
-        fflush(stderr);
-        _exit(0);
-    }
-    int status = -1;
-    if (child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) {
+    task k = {root, m, o};
+    if (!run_apart(work, &k, SECONDS, o->said, sizeof o->said))
         o->verdict = BROKEN;
-        if (child >= 0 && WIFSIGNALED(status))
-            snprintf(o->said, sizeof o->said, "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-        else
-            snprintf(o->said, sizeof o->said, "ended with status %d", status);
-    }
 }
 
 static void show(const mutation *m, const outcome *o)
@@ -524,9 +518,7 @@ int main(int argc, char **argv)
                 return 1;
             }
         }
-    outcome *o = mmap(NULL, sizeof *o, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (o == MAP_FAILED)
-        return 3;
+    outcome *o = shared_memory(sizeof *o);
     int counts[OPERATORS][VERDICTS] = {0}, declared[OPERATORS] = {0};
     for (int i = 0; i < count; i++) {
         mutation m;
@@ -561,7 +553,6 @@ int main(int argc, char **argv)
     printf("%d mutations, %d change the meaning, %d of these (%.1f %%) are reported at their place; of the unreported, %d change no graph\n",
            count, all_changed, all_found, 100.0 * all_found / (all_changed ? all_changed : 1), all_declared);
     bool good = total[BROKEN] == 0 && all_found * 100 >= all_changed * PROMISED;
-    munmap(o, sizeof *o);
     anl_arena_free(&arena);
     return good ? 0 : 1;
 }
