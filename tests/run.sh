@@ -1,5 +1,6 @@
 # Builds and runs every test; installs what is missing first (samples/setup.sh says how).
-# In: nothing; ANLAGE_TESTS="unit layers conformance end_to_end sanitize" limits it. Out: build/, build-asan/, build/tests/log/, and as the last
+# In: --long for the long runs as well (10,000 mutations, 5,000 random specs, every fuzz target for ANLAGE_FUZZ_SECONDS, 300: about an hour);
+# ANLAGE_TESTS="unit layers conformance end_to_end sanitize fuzz" limits it. Out: build/, build-asan/, build/tests/log/, and as the last
 # line "N passed, M failed" (and ", K skipped"); exit status 1 when something failed.
 # A unit test counts as often as it has checks; scripts count by their lines `ok NAME`, `not ok NAME`, `skip NAME reason`.
 set -u
@@ -7,6 +8,16 @@ cd "$(dirname "$0")/.." || exit 1
 . samples/setup.sh
 
 parts=${ANLAGE_TESTS:-unit layers conformance end_to_end sanitize}
+patience=600 # seconds for a script
+if [ "${1:-}" = --long ]; then
+    parts=${ANLAGE_TESTS:-$parts fuzz}
+    patience=20000
+    ANLAGE_MUTATIONS=${ANLAGE_MUTATIONS:-10000} ANLAGE_SPECIMENS=${ANLAGE_SPECIMENS:-5000}
+    export ANLAGE_MUTATIONS ANLAGE_SPECIMENS
+elif [ -n "${1:-}" ]; then
+    echo "usage: sh tests/run.sh [--long]" >&2
+    exit 2
+fi
 wants() { case " $parts " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 anlage_install "driver:lvp_icd*.json mesa-vulkan-drivers
@@ -145,7 +156,7 @@ fi
 
 if wants end_to_end; then
     for script in tests/end_to_end/*.sh; do
-        case $script in */common.sh) ;; *) [ -e "$script" ] && run_script "$script" 600 ;; esac
+        case $script in */common.sh) ;; *) [ -e "$script" ] && run_script "$script" "$patience" ;; esac
     done
 fi
 
@@ -162,9 +173,19 @@ if wants sanitize; then
         ANLAGE=$BUILD/frontend/anlage ANLAGE_BUILD=$BUILD
         run_unit build-asan sanitized host
         run_script tests/end_to_end/specs.sh 600 sanitized # broken specs above all
+        ANLAGE_MUTATIONS=100 ANLAGE_SPECIMENS=20
+        export ANLAGE_MUTATIONS ANLAGE_SPECIMENS
+        run_script tests/end_to_end/mutations.sh 600 sanitized
+        run_script tests/end_to_end/specimens.sh 600 sanitized
     else
         fail "build-asan"
     fi
+fi
+
+if wants fuzz; then
+    anlage_install "command:clang clang"
+    unset ANL_SANITIZED
+    run_script tests/fuzz/fuzz.sh 40000
 fi
 
 finish

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/config.h"
 #include "base/json.h"
 
 static const char *code_text(anl_code code, char out[16])
@@ -89,23 +90,33 @@ static void write_json(anl_json *json, const anl_diagnostic **items, const anl_d
 
 /* ---- SARIF ---- */
 
-/* Code points before a byte of a line: what a byte column is as a SARIF column, from 1. */
-static int character_column(const anl_diagnostics *list, anl_span span, int bytes)
+/* A region of SARIF: lines and columns from 1, columns in code points, the end behind the last one; a span may go over the ends of lines. */
+static void sarif_region(anl_json *json, const char *key, const anl_diagnostics *list, anl_span span)
 {
     size_t length = 0;
-    const char *text = anl_diagnostics_text(list, span.file, &length);
-    int column = span.column > 0 ? span.column : 1;
-    if (!text)
-        return column + bytes;
-    const char *end = text + length;
-    for (int line = 1; line < span.line && text; line++) {
-        text = memchr(text, '\n', (size_t)(end - text));
-        text = text ? text + 1 : NULL;
+    const char *text = anl_diagnostics_text(list, span.file, &length), *at = text, *end = text ? text + length : NULL;
+    int line = 1, column = span.column > 0 ? span.column : 1;
+    for (; at && line < span.line; line++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
     }
-    int count = 1;
-    for (int i = 0; text && i < column - 1 + bytes && text + i < end; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return count;
+    int start_column = column, end_line = span.line, end_column = column + span.length;
+    if (at) {
+        start_column = 1;
+        for (int i = 1; i < column && at < end; i++, at++)
+            start_column += ((unsigned char)*at & 0xC0) != 0x80;
+        end_column = start_column;
+        for (int i = 0; i < span.length && at < end; i++, at++) {
+            end_column = *at == '\n' ? 1 : end_column + (((unsigned char)*at & 0xC0) != 0x80);
+            end_line += *at == '\n';
+        }
+    }
+    anl_json_object(json, key);
+    anl_json_integer(json, "startLine", span.line);
+    anl_json_integer(json, "startColumn", start_column);
+    anl_json_integer(json, "endLine", end_line);
+    anl_json_integer(json, "endColumn", end_column);
+    anl_json_object_end(json);
 }
 
 /* A path as URI reference (RFC 3986). */
@@ -121,22 +132,23 @@ static char *uri_of(const char *path)
     return text.data;
 }
 
+static void sarif_artifact(anl_json *json, const char *file)
+{
+    anl_json_object(json, "artifactLocation");
+    char *uri = uri_of(file);
+    anl_json_string(json, "uri", uri);
+    free(uri);
+    anl_json_object_end(json);
+}
+
 static void sarif_location(anl_json *json, const anl_diagnostics *list, anl_span span, const char *message)
 {
     anl_json_object(json, NULL);
     anl_json_object(json, "physicalLocation");
-    anl_json_object(json, "artifactLocation");
-    char *uri = uri_of(span.file);
-    anl_json_string(json, "uri", uri);
-    free(uri);
-    anl_json_object_end(json);
+    sarif_artifact(json, span.file);
     if (span.line > 0) {
-        anl_json_object(json, "region");
-        anl_json_integer(json, "startLine", span.line);
-        anl_json_integer(json, "startColumn", character_column(list, span, 0));
-        anl_json_integer(json, "endLine", span.line);
-        anl_json_integer(json, "endColumn", character_column(list, span, span.length > 0 ? span.length : 1));
-        anl_json_object_end(json);
+        span.length = span.length > 0 ? span.length : 1;
+        sarif_region(json, "region", list, span);
     }
     anl_json_object_end(json);
     if (message) {
@@ -192,6 +204,36 @@ static void sarif_rules(anl_json *json, const anl_diagnostics *list, const char 
     anl_json_array_end(json);
 }
 
+static void sarif_fix(anl_json *json, const anl_diagnostics *list, const anl_fix *fix)
+{
+    anl_json_object(json, NULL);
+    anl_json_object(json, "description");
+    anl_json_string(json, "text", fix->title);
+    anl_json_object_end(json);
+    anl_json_array(json, "artifactChanges");
+    for (int i = 0; i < fix->edit_count; i++) { /* one change for each edit: a fix seldom has two */
+        anl_json_object(json, NULL);
+        sarif_artifact(json, fix->edits[i].span.file);
+        anl_json_array(json, "replacements");
+        anl_json_object(json, NULL);
+        sarif_region(json, "deletedRegion", list, fix->edits[i].span);
+        sarif_text(json, "insertedContent", fix->edits[i].text);
+        anl_json_object_end(json);
+        anl_json_array_end(json);
+        anl_json_object_end(json);
+    }
+    anl_json_array_end(json);
+    anl_json_object_end(json);
+}
+
+static bool placed(const anl_fix *fix)
+{
+    for (int i = 0; i < fix->edit_count; i++)
+        if (!fix->edits[i].span.file || fix->edits[i].span.line < 1)
+            return false;
+    return fix->edit_count > 0 && fix->applicability != ANL_FIX_PLACEHOLDERS; /* a program that applies it would leave the placeholders */
+}
+
 static void sarif_result(anl_json *json, const anl_diagnostics *list, const anl_diagnostic *d)
 {
     char code[16];
@@ -222,6 +264,17 @@ static void sarif_result(anl_json *json, const anl_diagnostics *list, const anl_
     }
     if (labels)
         anl_json_array_end(json);
+    bool fixes = false;
+    for (int i = 0; i < d->fix_count; i++) {
+        if (!placed(&d->fixes[i]))
+            continue;
+        if (!fixes)
+            anl_json_array(json, "fixes");
+        fixes = true;
+        sarif_fix(json, list, &d->fixes[i]);
+    }
+    if (fixes)
+        anl_json_array_end(json);
     anl_json_object_end(json);
 }
 
@@ -235,6 +288,7 @@ static void write_sarif(anl_json *json, const anl_diagnostic **items, const anl_
     anl_json_object(json, "tool");
     anl_json_object(json, "driver");
     anl_json_string(json, "name", "anlage");
+    anl_json_string(json, "version", ANL_VERSION);
     sarif_rules(json, list, about);
     anl_json_object_end(json);
     anl_json_object_end(json);

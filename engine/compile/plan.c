@@ -483,7 +483,9 @@ static void schedule(anl_work *w)
                 w->groups[i].update = false;
             }
         }
-        if (!any || w->failed)
+        if (w->failed)
+            return;
+        if (!any)
             break;
     }
     anl_work_fail(w, ANL_A_program_invalid, NULL, "the kernels cannot be put in an order (a fault of the compiler)");
