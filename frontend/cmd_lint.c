@@ -62,6 +62,11 @@ static int explain(const char *word)
     printf("%s\n\n", plain);
     print_part(rule_prose(page));
     putchar('\n');
+    rule_part source = rule_note(page, "Source"), options = rule_note(page, "Options");
+    if (source.text)
+        printf("\nSource: %.*s\n", (int)source.length, source.text);
+    if (options.text)
+        printf("\nThe examples are judged with %.*s.\n", (int)options.length, options.text);
     static const char *const sections[][2] = {
         {"Fails", "This fails"}, {"Passes", "This passes"}, {"Fixed", "What --fix makes of it"}, {"Seen", "What it looks like"}};
     bool base = false;
@@ -262,7 +267,7 @@ int anl_cmd_lint(int argc, char **argv)
         if (!each_spec(argv[i], lint_one, &j))
             return usage_error("lint", usage, "no .yaml or .yml file below `%s`", argv[i]);
     if (j.format != ANL_REPORT_TEXT)
-        anl_diagnostics_write(j.all, j.format, rule_page, stdout);
+        anl_diagnostics_write(j.all, j.format, rule_about, stdout);
     else if (j.errors || j.warnings || j.fixed)
         fprintf(stderr, "%d error%s, %d warning%s", j.errors, j.errors == 1 ? "" : "s", j.warnings, j.warnings == 1 ? "" : "s");
     if (j.format == ANL_REPORT_TEXT && j.fixed)

@@ -1399,7 +1399,7 @@ anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const an
                                                 : ANL_A_type_mismatch,
                      e->items[0]->span,
                      "`times` must be a whole number from 0 to 10000 that is known when compiling, and this is %s",
-                     anl_value_kind_text(&times));
+                     what_it_is(t, &times));
         return no_value;
     }
     int64_t from = 0;

@@ -178,6 +178,11 @@ anl_node *node_of(tracer *t, place *p, const anl_value *v, anl_span span)
     return anl_value_node(&c, &u, u.kind == ANL_V_BOOL ? ANL_BOOL : ANL_F32);
 }
 
+const char *what_it_is(tracer *t, const anl_value *v)
+{
+    return v->kind == ANL_V_NODE ? anl_arena_printf(t->arena, "%s that is computed", anl_value_kind_text(v)) : anl_value_kind_text(v);
+}
+
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out)
 {
     anl_value v = evaluate(t, p, e, WANT_VALUE);
@@ -185,11 +190,12 @@ bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what,
         *out = v.truth;
         return true;
     }
-    if (v.kind != ANL_V_NONE) {
-        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_not_static, e->span,
-                                         "%s must be known when compiling, and this is %s", what, anl_value_kind_text(&v));
+    if (v.kind == ANL_V_NODE) {
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_not_static, e->span, "%s must be known when compiling, and this is %s",
+                                         what, what_it_is(t, &v));
         anl_diagnostic_note(t->diagnostics, d, "to choose element by element, use where(condition, a, b)");
-    }
+    } else if (v.kind != ANL_V_NONE)
+        anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "%s must be true or false, and this is %s", what, what_it_is(t, &v));
     return false;
 }
 
@@ -273,7 +279,7 @@ static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v
     if (reported(t, code, span))
         return no_value;
     anl_diagnostic *d = anl_diagnose(t->diagnostics, code, span, "`%s`%s%s must be %s%s, and this is %s", param->name, *of ? " of " : "",
-                                     of, wanted, computed ? " that is known when compiling" : "", anl_value_kind_text(v));
+                                     of, wanted, computed ? " that is known when compiling" : "", what_it_is(t, v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
     label_origin(t, d, v);
     if (!param->type && !strcmp(wanted, "a whole number"))
@@ -727,7 +733,7 @@ static bool static_index(tracer *t, place *p, const anl_expression *e, int64_t s
     if (v.kind != ANL_V_NONE) {
         anl_diagnostic *d =
             anl_diagnose(t->diagnostics, v.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, e->span,
-                         "a slice needs whole numbers known when compiling, and this is %s", anl_value_kind_text(&v));
+                         "a slice needs whole numbers known when compiling, and this is %s", what_it_is(t, &v));
         if (v.kind == ANL_V_NODE)
             anl_diagnostic_note(t->diagnostics, d, "use gather for positions that are computed");
     }

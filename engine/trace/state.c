@@ -82,7 +82,7 @@ static bool declared_axes(tracer *t, entry *n, anl_axis *axes, anl_span *written
         if (size.kind != ANL_V_INT) {
             anl_diagnose(t->diagnostics, size.kind == ANL_V_NODE ? ANL_A_not_static : ANL_A_type_mismatch, a->size->span,
                          "the size of axis `%s` must be a whole number that is known when compiling, and this is %s", a->name,
-                         anl_value_kind_text(&size));
+                         what_it_is(t, &size));
             return false;
         }
         for (int k = *rank; k < ANL_MAX_AXES; k++)

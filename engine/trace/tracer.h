@@ -270,6 +270,8 @@ anl_value value_used(anl_value v, anl_span use); /* static values: problems are 
 void label_origins(tracer *t, int first, const anl_value *origins, const anl_value *used, int count);
 anl_context context_at(tracer *t, place *p, anl_span span);
 int32_t axis_named(tracer *t, place *p, const char *name); /* axis params first */
+/* "an integer", or "an integer that is computed": for messages about what must be known when compiling. */
+const char *what_it_is(tracer *t, const anl_value *v);
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out);
 bool static_steps(tracer *t, const anl_value *v, double *out);
 bool boundary_at(tracer *t, double steps); /* records it; whether it lies behind */

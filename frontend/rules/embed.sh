@@ -1,5 +1,5 @@
 # Turns the pages of the rules into one C file, with nothing but sh and sed.
-# In: embed.sh OUT FOLDER. Out: a table of code and text for each A<number>.md, in ascending order, and base.yaml.
+# In: embed.sh OUT FOLDER. Out: a table of code, text, and text as readers see it for each A<number>.md, in ascending order, and base.yaml.
 set -eu
 export LC_ALL=C
 
@@ -19,8 +19,10 @@ text() {
         number=$(basename "$file" .md | sed -e 's/^A0*//')
         echo "    {$number,"
         text "$file"
+        echo '    ,'
+        sed -e '/^Also: /d' -e '/^Tested: /d' "$file" | text -
         echo '    },'
     done
-    echo '    {0, 0},'
+    echo '    {0, 0, 0},'
     echo '};'
 } >"$1"

@@ -5,12 +5,24 @@
 
 #include <string.h>
 
-const char *rule_page(anl_code code)
+static const rule_text *text_of(anl_code code)
 {
     for (const rule_text *r = rule_texts; r->code; r++)
         if (r->code == code)
-            return r->text;
+            return r;
     return NULL;
+}
+
+const char *rule_page(anl_code code)
+{
+    const rule_text *r = text_of(code);
+    return r ? r->text : NULL;
+}
+
+const char *rule_about(anl_code code)
+{
+    const rule_text *r = text_of(code);
+    return r ? r->shown : NULL;
 }
 
 static const char *line_end(const char *at)
@@ -27,7 +39,8 @@ static const char *next_line(const char *at)
 
 rule_part rule_title(const char *page) { return (rule_part){page, (size_t)(line_end(page) - page)}; }
 
-rule_part rule_prose(const char *page)
+/* Between the title and the first section. */
+static rule_part lead(const char *page)
 {
     const char *from = next_line(page);
     while (*from == '\n')
@@ -39,14 +52,37 @@ rule_part rule_prose(const char *page)
     return (rule_part){from, (size_t)(to - from)};
 }
 
+/* The first line that begins with "KEY: ", or NULL. */
+static const char *note_line(rule_part part, const char *key)
+{
+    size_t length = strlen(key);
+    for (const char *at = part.text; at < part.text + part.length; at = next_line(at))
+        if (!strncmp(at, key, length) && !strncmp(at + length, ": ", 2))
+            return at;
+    return NULL;
+}
+
+rule_part rule_prose(const char *page)
+{
+    static const char *const keys[] = {"Source", "Also", "Options", "Tested"};
+    rule_part prose = lead(page);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *note = note_line(prose, keys[i]);
+        if (note)
+            prose.length = (size_t)(note - prose.text);
+    }
+    while (prose.length && prose.text[prose.length - 1] == '\n')
+        prose.length--;
+    return prose;
+}
+
 rule_part rule_note(const char *page, const char *key)
 {
-    rule_part prose = rule_prose(page);
-    size_t length = strlen(key);
-    for (const char *at = prose.text; at < prose.text + prose.length; at = next_line(at))
-        if (!strncmp(at, key, length) && !strncmp(at + length, ": ", 2))
-            return (rule_part){at + length + 2, (size_t)(line_end(at) - at) - length - 2};
-    return (rule_part){0};
+    const char *at = note_line(lead(page), key);
+    if (!at)
+        return (rule_part){0};
+    at += strlen(key) + 2;
+    return (rule_part){at, (size_t)(line_end(at) - at)};
 }
 
 rule_part rule_example(const char *page, const char *section, int index, char name[64])

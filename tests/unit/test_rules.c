@@ -141,6 +141,8 @@ START_TEST(page)
     const char *text = rule_page(code);
     ck_assert_msg(text != NULL, "A%04d %s has no page frontend/rules/A%04d.md (the build lists the folder when it is configured)", code, anl_code_name(code), code);
     ck_assert_msg(rule_title(text).length > 0 && rule_prose(text).length > 0, "A%04d: a title and prose are wanted", code);
+    ck_assert_msg(!strstr(rule_about(code), "\nAlso: ") && !strstr(rule_about(code), "\nTested: "),
+                  "A%04d: readers would see what only tests read", code);
     rule_part tested = rule_note(text, "Tested");
     if (tested.text) {
         check_tested(tested, code);
