@@ -74,7 +74,12 @@ static int explain(const char *word)
         char name[64];
         rule_part part;
         for (int i = 0; (part = rule_example(page, sections[s][0], i, name)).text; i++) {
-            printf("\n%s%s%s%s%s%s\n", bold, i ? "" : sections[s][1], i ? name : "", i ? "" : ":", plain, i ? ":" : "");
+            if (!i)
+                printf("\n%s%s:%s\n", bold, sections[s][1], plain);
+            else if (strcmp(sections[s][0], "Seen")) /* further files of an example; further reports have no names */
+                printf("\n%s:\n", name);
+            else
+                putchar('\n');
             for (const char *line = part.text; line < part.text + part.length;) {
                 const char *stop = memchr(line, '\n', (size_t)(part.text + part.length - line));
                 printf("    %.*s\n", (int)(stop - line), line);

@@ -1,4 +1,4 @@
-/* Every diagnostic code, once. Stable: a code is never reused. X(number, severity, name)
+/* Every diagnostic code, once. Stable: a code is never reused (508 has been given up). X(number, severity, name)
  * The page of each, with examples that are tested, is frontend/rules/A<number>.md. */
 #ifndef ANLAGE_DIAGNOSTIC_CODES_H
 #define ANLAGE_DIAGNOSTIC_CODES_H
