@@ -776,6 +776,11 @@ void anl_dataset_free(anl_dataset **dataset)
 
 int64_t anl_dataset_count(const anl_dataset *dataset) { return dataset->count; }
 
+const char *anl_dataset_shard(const anl_dataset *dataset, int index)
+{
+    return index >= 0 && index < dataset->shard_count ? dataset->shards[index].path : NULL;
+}
+
 int anl_dataset_field_count(const anl_dataset *dataset) { return dataset->field_count; }
 
 const anl_field *anl_dataset_field(const anl_dataset *dataset, int field)

@@ -3,6 +3,7 @@
  * Images are decoded by many threads, a few per thread at a time, and written in order: bytes never depend on the threads. */
 #include <anlage/dataset.h>
 #include <anlage/diagnostic_codes.h>
+#include <anlage/modality.h>
 
 #include <ctype.h>
 #include <dirent.h>
@@ -1251,20 +1252,33 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "the shares of the splits must be 0 or more and together at most 1";
     else if (o->shard_samples < 0 || o->threads < 0)
         wrong = "numbers of samples and threads cannot be negative";
+    if (!wrong && o->modality && !anl_modality_meant(o->modality)) {
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_unknown_modality, (anl_span){0}, "there is no modality `%s`", o->modality);
+        anl_modality_explain(diagnostics, d, o->modality);
+        return ANL_ERROR_ARGUMENT;
+    }
     if (!wrong)
         return ANL_OK;
     anl_diagnose(diagnostics, ANL_A_out_of_range, (anl_span){0}, "%s", wrong);
     return ANL_ERROR_ARGUMENT;
 }
 
+/* By its name in the table, whatever usual word for it was given. */
+static const char *named(const char *word)
+{
+    const anl_modality *meant = anl_modality_meant(word);
+    return meant ? meant->name : word;
+}
+
 static const char *find_modality(const pack *p)
 {
     if (p->options->modality)
-        return p->options->modality;
+        return named(p->options->modality);
     for (int c = 0; c < p->column_count; c++)
         if (strcmp(p->columns[c].name, "modality") == 0 && p->columns[c].kind == ANL_COLUMN_CODE &&
             p->columns[c].value_count == 1)
-            return p->columns[c].values[0];
+            return named(p->columns[c].values[0]);
     const char *found = NULL; /* what all files say that say something */
     for (int i = 0; i < p->entry_count; i++) {
         const char *word = p->entries[i].seen.modality;
@@ -1272,7 +1286,7 @@ static const char *find_modality(const pack *p)
             return NULL;
         found = word[0] ? word : found;
     }
-    return found;
+    return found ? named(found) : NULL;
 }
 
 static anl_status write_all(pack *p, anl_pack_report *report)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <anlage/diagnostic_codes.h>
+#include <anlage/modality.h>
 
 #include "base/config.h"
 
@@ -101,6 +102,7 @@ struct anl_shard_writer {
     const char ***texts;   /* per column [capacity] */
     double *range;         /* [capacity][2], relative values only */
     double *spacing;       /* [capacity][3] as z, y, x, or NULL */
+    double least, greatest; /* of what is stored so far */
 };
 
 static bool write_attributes(hid_t file, const anl_shard_schema *schema, const char *split)
@@ -143,7 +145,9 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
         H5Sclose(space);
         if (image < 0 || !anl_hdf5_write_double(image, "scale", i->scale) || !anl_hdf5_write_double(image, "offset", i->offset) ||
             !anl_hdf5_write_int(image, "bits", i->bits) || !anl_hdf5_write_text(image, "values", values_words[i->values]) ||
-            (i->values == ANL_VALUES_UNIT && !anl_hdf5_write_text(image, "unit", i->unit)))
+            (i->values == ANL_VALUES_UNIT && !anl_hdf5_write_text(image, "unit", i->unit)) ||
+            (i->channels == 1 && !anl_hdf5_write_text(image, "photometric", "MONOCHROME2")) ||
+            (i->channels == 3 && !anl_hdf5_write_text(image, "photometric", "RGB")))
             status = fail(reason, ANL_ERROR_FILE, "cannot create its images");
     }
     if (status != ANL_OK) {
@@ -157,7 +161,13 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
         return status;
     anl_arena *arena = anl_arena_new();
     anl_shard_writer *writer = anl_malloc(sizeof *writer);
-    *writer = (anl_shard_writer){.schema = schema, .arena = arena, .file = file, .image = image, .capacity = capacity};
+    *writer = (anl_shard_writer){.schema = schema,
+                                 .arena = arena,
+                                 .file = file,
+                                 .image = image,
+                                 .capacity = capacity,
+                                 .least = INFINITY,
+                                 .greatest = -INFINITY};
     writer->files = ANL_NEW_ARRAY(arena, const char *, capacity);
     if (schema->has_patient)
         writer->patients = ANL_NEW_ARRAY(arena, const char *, capacity);
@@ -176,6 +186,22 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     return ANL_OK;
 }
 
+static void widen_range(anl_shard_writer *writer, const void *stored)
+{
+    enum { BLOCK = 2048 };
+    double values[BLOCK];
+    anl_scan scan = anl_shard_scan(&writer->schema->image, (void *)stored);
+    const int64_t count = anl_scan_count(&scan);
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        int64_t n = count - from < BLOCK ? count - from : BLOCK;
+        anl_scan_stored(&scan, from, n, values);
+        for (int64_t k = 0; k < n; k++) {
+            writer->least = values[k] < writer->least ? values[k] : writer->least;
+            writer->greatest = values[k] > writer->greatest ? values[k] : writer->greatest;
+        }
+    }
+}
+
 anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sample, char reason[ANL_REASON_SIZE])
 {
     const anl_shard_schema *schema = writer->schema;
@@ -192,6 +218,8 @@ anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sampl
     anl_hdf5_unlock();
     if (status != ANL_OK)
         return status;
+    if (schema->image.values != ANL_VALUES_RELATIVE)
+        widen_range(writer, sample->stored);
     int i = writer->count++;
     writer->files[i] = anl_arena_text(writer->arena, sample->file);
     if (writer->patients)
@@ -301,6 +329,9 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
         ((w->range && !write_numbers(w->file, "range", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->range, w->count, 2, NULL)) ||
          (w->spacing && !write_numbers(w->file, "spacing", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, w->spacing, w->count, 3, NULL))))
         status = fail(reason, ANL_ERROR_FILE, "cannot write what it knows of its images");
+    if (status == ANL_OK && w->least <= w->greatest &&
+        !(anl_hdf5_write_double(w->image, "least", w->least) && anl_hdf5_write_double(w->image, "greatest", w->greatest)))
+        status = fail(reason, ANL_ERROR_FILE, "cannot write the range of its images");
     if (status == ANL_OK && (!write_columns(w) || (w->patients && !write_patients(w)) ||
                              !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
         status = fail(reason, ANL_ERROR_FILE, "cannot write its columns");
@@ -692,7 +723,13 @@ void anl_shard_meaning(const anl_shard *shard, int64_t sample, double *factor, d
     *shift = (*shift - low) / width;
 }
 
-static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
+typedef struct sample_values {
+    double low, high, mean, deviation;
+    int64_t samples;
+} sample_values;
+
+/* A few samples, evenly spaced, are enough for an impression. */
+static anl_status look_at_samples(const anl_shard *shard, int64_t most, sample_values *out, char *reason)
 {
     void *stored = malloc(anl_shard_image_bytes(&shard->image));
     anl_scan scan = anl_shard_scan(&shard->image, stored);
@@ -704,34 +741,137 @@ static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
         snprintf(reason, ANL_REASON_SIZE, "no memory for an image");
         return ANL_ERROR_MEMORY;
     }
-    /* A few dozen samples, evenly spaced, are enough for an impression. */
-    int64_t looks = shard->count < 32 ? shard->count : 32;
-    double sum = 0, squares = 0, low = INFINITY, high = -INFINITY;
+    *out = (sample_values){.low = INFINITY, .high = -INFINITY, .samples = shard->count < most ? shard->count : most};
+    double sum = 0, squares = 0;
     anl_status status = ANL_OK;
-    for (int64_t k = 0; k < looks && status == ANL_OK; k++) {
+    for (int64_t k = 0; k < out->samples && status == ANL_OK; k++) {
         double factor, shift;
-        status = anl_shard_read_image(shard, k * shard->count / looks, stored, reason);
+        status = anl_shard_read_image(shard, k * shard->count / out->samples, stored, reason);
         if (status != ANL_OK)
             break;
-        anl_shard_meaning(shard, k * shard->count / looks, &factor, &shift);
+        anl_shard_meaning(shard, k * shard->count / out->samples, &factor, &shift);
         anl_scan_stored(&scan, 0, count, values);
         for (int64_t i = 0; i < count; i++) {
             double v = values[i] * factor + shift;
             sum += v;
             squares += v * v;
-            low = v < low ? v : low;
-            high = v > high ? v : high;
+            out->low = v < out->low ? v : out->low;
+            out->high = v > out->high ? v : out->high;
         }
     }
     free(stored);
     free(values);
-    if (status == ANL_OK) {
-        double n = (double)count * (double)looks, mean = sum / n, variance = squares / n - mean * mean;
-        fprintf(out, "  values     %.4g to %.4g%s%s, mean %.4g, deviation %.4g (of %lld samples)\n", low, high,
-                shard->image.values == ANL_VALUES_UNIT ? " " : "", shard->unit, mean, sqrt(variance > 0 ? variance : 0),
-                (long long)looks);
+    double n = (double)count * (double)out->samples, variance = squares / n - sum / n * (sum / n);
+    out->mean = sum / n;
+    out->deviation = sqrt(variance > 0 ? variance : 0);
+    return status;
+}
+
+static const char *text_in(anl_arena *arena, hid_t object, const char *name)
+{
+    char *text;
+    if (!anl_hdf5_read_text(object, name, &text))
+        return NULL;
+    const char *kept = anl_arena_text(arena, text);
+    free(text);
+    return kept;
+}
+
+static anl_status read_range(const anl_shard *shard, anl_shard_facts *out, char *reason)
+{
+    const anl_shard_image *i = &shard->image;
+    double least, greatest;
+    sample_values v;
+    if (i->values == ANL_VALUES_RELATIVE) { /* by far the most lie between */
+        out->low = 0;
+        out->high = 1;
+        return ANL_OK;
+    }
+    if (anl_hdf5_read_double(shard->data, "least", &least) && anl_hdf5_read_double(shard->data, "greatest", &greatest) &&
+        isfinite(least) && isfinite(greatest)) {
+        double a = least * i->scale + i->offset, b = greatest * i->scale + i->offset;
+        out->low = a < b ? a : b;
+        out->high = a < b ? b : a;
+        return ANL_OK;
+    }
+    anl_status status = look_at_samples(shard, 8, &v, reason);
+    out->low = v.low;
+    out->high = v.high;
+    return status;
+}
+
+static anl_status read_spacing(const anl_shard *shard, anl_shard_facts *out, char *reason)
+{
+    double *spacing;
+    if (H5Lexists(shard->file, "spacing", H5P_DEFAULT) <= 0)
+        return ANL_OK;
+    anl_status status = read_table(shard, "spacing", 3, &spacing, reason);
+    if (status != ANL_OK)
+        return status;
+    for (int64_t s = 0; s < shard->count; s++)
+        for (int a = 0; a < 3; a++) {
+            double mm = spacing[3 * s + a];
+            if (!(mm > 0) || !isfinite(mm))
+                continue;
+            if (out->greatest_spacing[a] == 0 || mm < out->least_spacing[a])
+                out->least_spacing[a] = mm;
+            if (mm > out->greatest_spacing[a])
+                out->greatest_spacing[a] = mm;
+        }
+    free(spacing);
+    return ANL_OK;
+}
+
+anl_status anl_shard_read_facts(const anl_shard *shard, anl_arena *arena, anl_shard_facts *out, char reason[ANL_REASON_SIZE])
+{
+    *out = (anl_shard_facts){.split = text_in(arena, shard->file, "split"),
+                             .modality = text_in(arena, shard->file, "modality"),
+                             .photometric = text_in(arena, shard->data, "photometric"),
+                             .rescale_slope = 1};
+    anl_status status = read_range(shard, out, reason);
+    if (status == ANL_OK)
+        status = read_spacing(shard, out, reason);
+    bool slope = anl_hdf5_read_double(shard->data, "rescale_slope", &out->rescale_slope),
+         intercept = anl_hdf5_read_double(shard->data, "rescale_intercept", &out->rescale_intercept);
+    out->rescale_known = slope || intercept;
+    if (status == ANL_OK && (!isfinite(out->rescale_slope) || !isfinite(out->rescale_intercept))) {
+        snprintf(reason, ANL_REASON_SIZE, "its rescale slope and intercept are no finite numbers");
+        status = ANL_ERROR_FORMAT;
     }
     return status;
+}
+
+static anl_status show_images(const anl_shard *shard, FILE *out, char *reason)
+{
+    sample_values v;
+    anl_status status = look_at_samples(shard, 32, &v, reason);
+    if (status == ANL_OK)
+        fprintf(out, "  values     %.4g to %.4g%s%s, mean %.4g, deviation %.4g (of %lld samples)\n", v.low, v.high,
+                shard->image.values == ANL_VALUES_UNIT ? " " : "", shard->unit, v.mean, v.deviation, (long long)v.samples);
+    return status;
+}
+
+static void show_facts(const anl_shard_facts *facts, FILE *out)
+{
+    static const char *const names[] = {"z", "y", "x"};
+    if (facts->photometric)
+        fprintf(out, "  grey       %s\n", facts->photometric);
+    if (facts->rescale_known)
+        fprintf(out, "  rescale    slope %g, intercept %g: not applied\n", facts->rescale_slope, facts->rescale_intercept);
+    for (int a = 0, first = 1; a < 3; a++)
+        if (facts->greatest_spacing[a] > 0) {
+            fprintf(out, "%s%s %.4g", first ? "  spacing    " : ", ", names[a], facts->least_spacing[a]);
+            if (facts->greatest_spacing[a] != facts->least_spacing[a])
+                fprintf(out, " to %.4g", facts->greatest_spacing[a]);
+            fputs(" mm", out);
+            first = 0;
+        }
+    if (facts->greatest_spacing[2] > 0 || facts->greatest_spacing[1] > 0 || facts->greatest_spacing[0] > 0)
+        fputc('\n', out);
+    if (facts->modality) {
+        const anl_modality *known = anl_modality_find(facts->modality);
+        fprintf(out, "  modality   %s%s%s%s\n", facts->modality, known ? " (" : "", known ? known->doc : "", known ? ")" : "");
+    }
 }
 
 static void show_image(const anl_shard *shard, FILE *out)
@@ -768,7 +908,12 @@ anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagn
         fprintf(out, "  samples    %lld\n", (long long)shard.count);
         show_image(&shard, out);
         status = show_images(&shard, out, reason);
-        static const char *const texts[] = {"split", "modality", "tool", "seed", "options"};
+        anl_shard_facts facts;
+        if (status == ANL_OK)
+            status = anl_shard_read_facts(&shard, arena, &facts, reason);
+        if (status == ANL_OK)
+            show_facts(&facts, out);
+        static const char *const texts[] = {"split", "tool", "seed", "options"};
         for (size_t i = 0; i < ANL_COUNT(texts); i++)
             show_text_attribute(shard.file, texts[i], out);
         int64_t *rows = NULL;

@@ -6,6 +6,9 @@
  *                       full      0 is black and 1 is white, as in photographs
  *                       unit      measured, in the attribute `unit` (HU)
  *                       relative  of no fixed scale (MR): seen as (value - low) / (high - low), with /range of the sample
+ *                     least, greatest: of all that is stored, unless it is relative; photometric, where it is grey or colour, as DICOM has
+ *                     it: MONOCHROME2 (the greatest is white; readers see to it), MONOCHROME1 (the least is: of shards made by others) or
+ *                     RGB; rescale_slope, rescale_intercept: of the source, where stored values are still without them (shards of others)
  *   /range            [samples, 2] float64, relative only: low and high, the values below which 0.5 % and 99.5 % of the sample lie
  *   /spacing          [samples, 3] float32: mm from centre to centre along z, y, x as stored here; 0: not known. Absent: known of none
  *   /labels/NAME      [samples] float32 or float64 (NaN: missing), or int32 codes (-1: missing) with attribute values: the words
@@ -110,6 +113,16 @@ anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const cha
  * anl_hdf5_read_texts. */
 anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
                             char reason[ANL_REASON_SIZE]);
+/* What else is known of a shard's images. */
+typedef struct anl_shard_facts {
+    const char *split, *modality, *photometric;       /* NULL: not said */
+    double low, high;                                 /* of the values that the graph is given */
+    bool rescale_known;                               /* the source's slope and intercept are still to be applied to stored values */
+    double rescale_slope, rescale_intercept;          /* 1 and 0 otherwise */
+    double least_spacing[3], greatest_spacing[3];     /* mm along z, y, x, over all samples; 0: not known */
+} anl_shard_facts;
+/* The texts are in the arena. Where the range is not written down, it is that of a few samples. */
+anl_status anl_shard_read_facts(const anl_shard *shard, anl_arena *arena, anl_shard_facts *out, char reason[ANL_REASON_SIZE]);
 /* rows: [count] malloc'd indexes into names or -1. Both NULL when the shard has no patients. */
 anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count,
                               char reason[ANL_REASON_SIZE]);

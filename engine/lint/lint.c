@@ -10,6 +10,7 @@
 
 static anl_lint_family *const families[] = {
     anl_lint_untaken,
+    anl_lint_modality,
     NULL,
 };
 

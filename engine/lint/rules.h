@@ -35,6 +35,7 @@ typedef struct anl_lint_listener {
 /* A family looks for its problems in the order of its file. Families of text and names run even where the spec is unsound. */
 typedef void anl_lint_family(anl_lint_pass *pass);
 anl_lint_family anl_lint_untaken;
+anl_lint_family anl_lint_modality; /* 11: images and what is done to them; shards */
 
 /* Every rule over a recipe that was read: traces it in all its phases. ANL_OK: no errors. */
 anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, const anl_lint_listener *listener,

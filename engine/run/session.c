@@ -218,28 +218,6 @@ anl_phase *anl_session_phase(anl_session *s, int64_t step)
     return phase;
 }
 
-const anl_field *anl_session_fields(anl_session *s, int *count)
-{
-    *count = s->facts.field_count;
-    anl_field *fields = ANL_NEW_ARRAY(s->arena, anl_field, s->facts.field_count + 1);
-    for (int i = 0; i < s->facts.field_count; i++) {
-        const struct anl_static_field *f = &s->facts.fields[i];
-        fields[i] = (anl_field){.name = f->name,
-                                .rank = f->rank,
-                                .missing = f->missing,
-                                .has_missing = f->has_missing,
-                                .has_mask = f->mask != NULL,
-                                .column = f->column,
-                                .unit = f->unit,
-                                .span = f->span};
-        for (int a = 0; a < f->rank; a++) {
-            fields[i].axis[a] = f->axis[a];
-            fields[i].size[a] = f->size[a];
-        }
-    }
-    return fields;
-}
-
 anl_status anl_session_dataset(anl_session *s, int split, anl_diagnostics *diagnostics, anl_dataset **out)
 {
     static const char *const names[] = {"train", "valid", "test"};
@@ -254,15 +232,14 @@ anl_status anl_session_dataset(anl_session *s, int split, anl_diagnostics *diagn
     for (int i = 0; i < s->recipe->source_count; i++)
         if (!strcmp(s->recipe->sources[i].name, names[split]))
             span = s->recipe->sources[i].shards ? s->recipe->sources[i].shards->span : s->recipe->sources[i].span;
-    int count;
-    const anl_field *fields = anl_session_fields(s, &count);
+    const anl_field *fields = anl_trace_fields(&s->facts, s->arena);
     anl_dataset_options options = {.pattern = s->facts.shards[split],
                                    .span = span,
                                    .label_fraction = s->facts.label_fraction[split],
                                    .label_by_patient = s->facts.label_by_patient[split],
                                    .drop_unlabelled = s->facts.drop_unlabelled[split],
                                    .seed = (uint64_t)s->facts.seed};
-    return anl_dataset_open(&options, fields, count, diagnostics, out);
+    return anl_dataset_open(&options, fields, s->facts.field_count, diagnostics, out);
 }
 
 int64_t anl_port_count(const anl_port *port)

@@ -51,8 +51,6 @@ anl_status anl_session_prepare(anl_session *session, const anl_run_source *sourc
 anl_status anl_session_initialize(anl_session *session, anl_diagnostics *diagnostics);
 
 anl_phase *anl_session_phase(anl_session *session, int64_t step);
-/* Fields as the data set wants them. */
-const anl_field *anl_session_fields(anl_session *session, int *count);
 anl_status anl_session_dataset(anl_session *session, int split, anl_diagnostics *diagnostics, anl_dataset **out);
 /* Feeds one batch, field by field. values/masks: [field] in declared order with batch first. */
 anl_status anl_session_feed(anl_session *session, anl_phase *phase, float *const *values, float *const *masks, anl_diagnostics *diagnostics);

@@ -356,7 +356,8 @@ static void write_data(writer *w, const anl_recipe *recipe)
             for (int a = 0; a < field->axis_count; a++)
                 write_node(w, field->axes[a].kind == ANL_P_SPACE ? "~space" : field->axes[a].name, field->axes[a].size);
             w->level--;
-            write_text(w, "modality", field->modality);
+            write_word(w, "modality", field->modality_param);
+            write_text(w, "modality", field->modality_param ? NULL : field->modality);
             write_word(w, "column", field->column_param);
             write_text(w, "column", field->column_param ? NULL : field->column);
             write_text(w, "mask", field->mask);

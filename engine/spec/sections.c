@@ -13,18 +13,20 @@ static bool section_pairs(reader *r, int section)
     return s && s->kind == ANL_Y_MAPPING;
 }
 
-/* The column of the shards that a field is: a text, or a param that is one, so that --set can name it. */
-static void read_column(reader *r, const key *k, anl_field_declaration *field)
+/* A text of a field, or the unquoted name of a param that is one, so that --set can give it; *name: that param, or NULL. */
+static const char *read_text_or_param(reader *r, const key *k, const char **name)
 {
-    field->column = anl_reader_text(r, k);
-    const anl_param *param = field->column && !k->value->quoted ? anl_reader_find_param(r, field->column) : NULL;
+    const char *text = anl_reader_text(r, k);
+    const anl_param *param = text && !k->value->quoted ? anl_reader_find_param(r, text) : NULL;
     if (!param)
-        return;
-    field->column_param = param->name;
+        return text;
+    *name = param->name;
     if (param->value && (param->value->kind == ANL_E_TEXT || param->value->kind == ANL_E_NAME))
-        field->column = param->value->name;
-    else if (param->value && param->value->kind != ANL_E_ERROR)
-        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`column:` is a text, and `%s` is none", param->name);
+        return param->value->name;
+    if (param->value && param->value->kind != ANL_E_ERROR)
+        anl_diagnose(r->diagnostics, ANL_A_type_mismatch, k->value->span, "`%s:` is a text, and `%s` is none", k->about->name,
+                     param->name);
+    return text;
 }
 
 static void read_fields(reader *r, const key *k, anl_source *source)
@@ -47,8 +49,12 @@ static void read_fields(reader *r, const key *k, anl_source *source)
         anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_field_keys, keys);
         anl_text_free(&what);
         field.axis_count = anl_reader_axes(r, &keys[FIELD_AXES], &field.axes);
-        field.modality = anl_reader_text(r, &keys[FIELD_MODALITY]);
-        read_column(r, &keys[FIELD_COLUMN], &field);
+        field.modality = read_text_or_param(r, &keys[FIELD_MODALITY], &field.modality_param);
+        if (field.modality && !*field.modality) /* the param's default: none is declared */
+            field.modality = NULL;
+        if (field.modality)
+            field.modality_span = keys[FIELD_MODALITY].value->span;
+        field.column = read_text_or_param(r, &keys[FIELD_COLUMN], &field.column_param);
         field.mask = anl_reader_text(r, &keys[FIELD_MASK]);
         if (field.mask && !anl_reader_check_name(r, "a mask", field.mask, keys[FIELD_MASK].value->span))
             field.mask = NULL;

@@ -3,6 +3,8 @@
  * A key that is not here cannot be read; one that is here is in the schema, in completion and in hover. */
 #include <string.h>
 
+#include <anlage/modality.h>
+
 #include "base/base.h"
 #include "spec/keys.h"
 
@@ -53,7 +55,8 @@ const anl_keys anl_labels_keys = KEYS(labels_list);
 static const anl_key field_list[] = {
     [FIELD_AXES] = {"axes", "The axes of one sample's value with their sizes, without batch: `{channel: 1, y: 96, x: 96}`.",
                     .type = ANL_K_NONE, .entry = &size_of_axis},
-    [FIELD_MODALITY] = {"modality", "How the images were made, for the rules that know modalities.", .type = ANL_K_TEXT},
+    [FIELD_MODALITY] = {"modality", "How the images were made, for the rules that know modalities (`anlage lint --explain A1101` lists them).",
+                        .type = ANL_K_PATH, .words = anl_modality_names},
     [FIELD_COLUMN] = {"column",
                       "The columns of the shards that a label is, separated by commas; without it, those of the field's name.",
                       .type = ANL_K_PATH},

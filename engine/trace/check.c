@@ -70,7 +70,8 @@ static bool spec_mentions(const anl_recipe *r, const char *name, const void *exc
         if (mentions(s->shards, name) || mentions(s->label_fraction, name))
             return true;
         for (int k = 0; k < s->field_count; k++)
-            if (mentions(s->fields[k].missing, name) || (s->fields[k].column_param && !strcmp(s->fields[k].column_param, name)))
+            if (mentions(s->fields[k].missing, name) || (s->fields[k].column_param && !strcmp(s->fields[k].column_param, name)) ||
+                (s->fields[k].modality_param && !strcmp(s->fields[k].modality_param, name)))
                 return true;
             else
                 for (int j = 0; j < s->fields[k].axis_count; j++)

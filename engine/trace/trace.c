@@ -720,6 +720,7 @@ static void static_fields(tracer *t, const anl_source *train, anl_static_recipe 
         s->column = f->column;
         s->modality = f->modality;
         s->unit = f->unit;
+        s->modality_span = f->modality_span;
         s->span = f->span;
         for (int k = 0; k < f->axis_count && k < ANL_MAX_AXES - 1; k++) {
             s->axis[k] = f->axes[k].name;
@@ -789,4 +790,25 @@ anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diag
                                                                        recipe->metrics[i].where != NULL, recipe->metrics[i].span};
     anl_graph_free(&graph);
     return anl_diagnostics_errors(diagnostics) == before ? ANL_OK : ANL_ERROR_SPEC;
+}
+
+const anl_field *anl_trace_fields(const anl_static_recipe *facts, anl_arena *arena)
+{
+    anl_field *fields = ANL_NEW_ARRAY(arena, anl_field, facts->field_count + 1);
+    for (int i = 0; i < facts->field_count; i++) {
+        const struct anl_static_field *f = &facts->fields[i];
+        fields[i] = (anl_field){.name = f->name,
+                                .rank = f->rank, /* more axes than a field can have are refused when it is opened */
+                                .missing = f->missing,
+                                .has_missing = f->has_missing,
+                                .has_mask = f->mask != NULL,
+                                .column = f->column,
+                                .unit = f->unit,
+                                .span = f->span};
+        for (int a = 0; a < f->rank && a < (int)ANL_COUNT(fields[i].axis); a++) {
+            fields[i].axis[a] = f->axis[a];
+            fields[i].size[a] = f->size[a];
+        }
+    }
+    return fields;
 }

@@ -4,6 +4,8 @@
 #ifndef ANL_TRACE_TRACE_H
 #define ANL_TRACE_TRACE_H
 
+#include <anlage/dataset.h>
+
 #include "graph/graph.h"
 #include "ops/ops.h"
 #include "spec/recipe.h"
@@ -76,7 +78,7 @@ typedef struct anl_static_recipe {
         const char *name, *mask, *column, *modality, *unit;
         int rank; const char *axis[ANL_MAX_AXES]; int size[ANL_MAX_AXES];
         bool has_missing; double missing;
-        anl_span span;
+        anl_span span, modality_span;
     } *fields; /* of train */
     int field_count;
     struct anl_static_initialization { const char *module, *checkpoint, *from; anl_span span; } *initializations;
@@ -85,5 +87,7 @@ typedef struct anl_static_recipe {
     int metric_count;
 } anl_static_recipe;
 anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diagnostics *diagnostics, anl_static_recipe *out);
+/* Its fields as a data set wants them. */
+const anl_field *anl_trace_fields(const anl_static_recipe *facts, anl_arena *arena);
 
 #endif

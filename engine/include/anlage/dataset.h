@@ -44,6 +44,8 @@ anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field 
                             anl_diagnostics *diagnostics, anl_dataset **out);
 void anl_dataset_free(anl_dataset **dataset);
 int64_t anl_dataset_count(const anl_dataset *dataset);
+/* Paths of its shards, in order; NULL beyond the last. */
+const char *anl_dataset_shard(const anl_dataset *dataset, int index);
 /* The fields as they were declared, in order; NULL beyond the last. */
 int anl_dataset_field_count(const anl_dataset *dataset);
 const anl_field *anl_dataset_field(const anl_dataset *dataset, int field);

@@ -96,7 +96,23 @@
     X(909, WARNING, checkpoint_skipped)                                                                                \
     X(910, ERROR, metric_invalid)                                                                                      \
     X(911, ERROR, recipe_changed)                                                                                      \
-    X(912, ERROR, layout_unsafe)
+    X(912, ERROR, layout_unsafe)                                                                                       \
+    /* 11 modality and data */                                                                                         \
+    X(1101, ERROR, unknown_modality)                                                                                   \
+    X(1102, WARNING, mirrored)                                                                                         \
+    X(1103, WARNING, upside_down)                                                                                      \
+    X(1104, WARNING, colour_on_grey)                                                                                   \
+    X(1105, WARNING, threshold_outside)                                                                                \
+    X(1106, WARNING, natural_image_scale)                                                                              \
+    X(1107, WARNING, jitter_before_window)                                                                             \
+    X(1108, WARNING, window_outside)                                                                                   \
+    X(1109, WARNING, blur_in_pixels)                                                                                   \
+    X(1110, WARNING, rotation_anisotropic)                                                                             \
+    X(1111, WARNING, inverted_grey)                                                                                    \
+    X(1112, WARNING, rescale_ignored)                                                                                  \
+    X(1113, ERROR, patient_in_two_splits)                                                                              \
+    X(1114, WARNING, patient_in_two_packs)                                                                             \
+    X(1115, WARNING, modality_mismatch)
 
 enum {
 #define X(number, severity, name) ANL_A_##name = number,
