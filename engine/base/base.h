@@ -66,6 +66,11 @@ void anl_text_printf(anl_text *text, const char *format, ...) ANL_PRINTF(2, 3);
 void anl_text_vprintf(anl_text *text, const char *format, va_list args);
 void anl_text_free(anl_text *text);
 
+/* Bytes for people: "512 B", "172.9 MiB". */
+void anl_bytes_text(double bytes, char out[32]);
+/* A number of bytes with a unit: B (or none), KiB, MiB, GiB, TiB, kB, MB, GB, TB. *end: what follows it. -1: it is none. */
+int64_t anl_bytes_parse(const char *text, const char **end);
+
 /* Edit distance (insert, delete, substitute, swap of neighbours), bytes; for did-you-mean. */
 int anl_edit_distance(const char *a, const char *b);
 /* The nearest of `count` candidates that is near enough to be meant (at most a third of the length away), or NULL. */

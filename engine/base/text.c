@@ -1,4 +1,4 @@
-/* Comparing texts: edit distance, nearest word, globs, UTF-8.
+/* Comparing texts: edit distance, nearest word, globs, UTF-8; bytes for people.
  * In: byte strings, some of them from users. Out: distances, matches, verdicts.
  * Bounded work on any input: words beyond a length are never "near", globs match without recursion. */
 #include "base/base.h"
@@ -108,4 +108,39 @@ bool anl_utf8_valid(const char *text, size_t length, size_t *bad_offset)
         i += more + 1;
     }
     return true;
+}
+
+/* ---- bytes ---- */
+void anl_bytes_text(double bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int u = 0;
+    for (; bytes >= 1024 && u < 4; u++)
+        bytes /= 1024;
+    snprintf(out, 32, "%.*f %s", u == 0 ? 0 : 1, bytes, units[u]);
+}
+
+int64_t anl_bytes_parse(const char *text, const char **end)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}, {"kB", 1e3},
+                 {"MB", 1e6},     {"GB", 1e9},        {"TB", 1e12},          {"B", 1}};
+    const char *at = text;
+    double value = 0, place = 1;
+    int digits = 0;
+    for (; *at >= '0' && *at <= '9'; at++, digits++)
+        value = 10 * value + (*at - '0');
+    if (*at == '.')
+        for (at++; *at >= '0' && *at <= '9'; at++, digits++)
+            value += (*at - '0') * (place /= 10);
+    for (size_t u = 0; u < ANL_COUNT(units); u++)
+        if (!strncmp(at, units[u].name, strlen(units[u].name))) {
+            value *= units[u].bytes;
+            at += strlen(units[u].name);
+            break;
+        }
+    *end = at;
+    return digits && value < 9e18 ? (int64_t)value : -1;
 }

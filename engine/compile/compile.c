@@ -152,6 +152,18 @@ int anl_state_layout_find(const anl_state_layout *layout, const char *path)
     return -1;
 }
 
+bool anl_place_is_arena(const anl_state_layout *layout, int place)
+{
+    const anl_state_place *p = &layout->places[place];
+    if (p->in_arena)
+        return false;
+    int64_t end = p->offset + p->count * (layout->f64 && p->dtype == ANL_F32 ? 8 : 4);
+    for (int i = 0; i < layout->count; i++)
+        if (layout->places[i].in_arena && layout->places[i].offset >= p->offset && layout->places[i].offset < end)
+            return true;
+    return false;
+}
+
 /* ---- the program ---- */
 static void prepare_states(anl_work *w)
 {
@@ -161,10 +173,7 @@ static void prepare_states(anl_work *w)
     for (int i = 0; i < layout->count; i++) {
         const anl_state_place *p = &layout->places[i];
         path_add(w->arena, &paths, p->path, i);
-        int64_t limit = w->options.range_limit;
-        w->options.range_limit = 0; /* judged where it is bound */
         w->state_buffer[i] = anl_work_buffer(w, ANL_SPACE_STATE, p->dtype, p->count, anl_arena_text(w->out, p->path), NULL);
-        w->options.range_limit = limit;
         w->buffers[w->state_buffer[i]].b.offset = p->offset;
     }
     int most = 0;
@@ -174,6 +183,8 @@ static void prepare_states(anl_work *w)
     for (int i = 0; i < w->graph->state_count; i++) {
         const anl_state *s = w->graph->states[i];
         w->state_place[s->id] = path_find(&paths, s->path);
+        if (w->state_place[s->id] >= 0)
+            w->buffers[w->state_buffer[w->state_place[s->id]]].b.span = s->span;
         if (w->state_place[s->id] < 0) {
             anl_work_fail(w, ANL_A_program_invalid, NULL, "state %s has no place in the state layout", s->path);
             w->state_place[s->id] = 0;
@@ -263,17 +274,8 @@ static void assemble(anl_work *w)
     for (int i = 0; i < w->order_count; i++)
         p->kernels[p->kernel_count++] = w->groups[w->order[i]].kernel;
     for (int i = 0; i < p->kernel_count; i++)
-        for (int a = 0; a < p->kernels[i].arg_count; a++) {
-            int32_t b = p->kernels[i].args[a].buffer;
-            renumber[b] = 0;
-            if (w->options.range_limit > 0 && w->buffers[b].b.space == ANL_SPACE_STATE &&
-                w->buffers[b].b.bytes > w->options.range_limit)
-                anl_work_fail(w, ANL_A_device_range, NULL,
-                              "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: narrower layers or a shorter "
-                              "queue make it fit",
-                              w->buffers[b].b.name, (double)w->buffers[b].b.bytes / 1048576,
-                              (double)w->options.range_limit / 1048576);
-        }
+        for (int a = 0; a < p->kernels[i].arg_count; a++)
+            renumber[p->kernels[i].args[a].buffer] = 0;
     for (int i = 0; i < p->input_count; i++)
         renumber[p->inputs[i].buffer] = 0;
     for (int i = 0; i < p->output_count; i++)

@@ -9,7 +9,6 @@
 typedef struct anl_compile_options {
     bool f64;       /* the oracle: floats are float64 */
     bool no_fusion; /* every node its own kernel (the oracle) */
-    int64_t range_limit; /* largest range that a device binds, bytes; 0: no limit. A tensor beyond it is A0706 with its name and the remedy */
 } anl_compile_options;
 
 /* Where each state lies in the state space: shared by the programs of all phases, so made once from all graphs and given to each compilation. */
@@ -35,6 +34,8 @@ typedef struct anl_state_layout {
 anl_status anl_state_layout_new(anl_graph *const *graphs, int count, bool f64, anl_diagnostics *diagnostics, anl_state_layout **out);
 void anl_state_layout_free(anl_state_layout **layout);
 int anl_state_layout_find(const anl_state_layout *layout, const char *path); /* -1: none */
+/* Whether a place is the flat arena of an optimizer group: its members have places of their own. */
+bool anl_place_is_arena(const anl_state_layout *layout, int place);
 
 /* Graph inputs are the FIELD nodes (ports named NAME and NAME:mask, axes batch + declared); outputs the graph's outputs; updates of states are effects. */
 anl_status anl_compile(anl_graph *graph, const anl_state_layout *layout, const anl_compile_options *options, anl_diagnostics *diagnostics,

@@ -1367,6 +1367,9 @@ static void finish_group(anl_work *w, int32_t group, pending *p, const bool *loa
     memcpy(g->roots, roots, sizeof(int32_t) * (size_t)kept_count);
     g->root_count = kept_count;
     k->name = kernel_name(w, g);
+    const anl_node *from = g->contract ? g->contract : w->roots[g->roots[0]].node;
+    k->owner = anl_arena_text(w->out, from->owner);
+    k->stage = from->stage;
     /* estimates */
     double all = 1, points = 1;
     for (int d = 0; d < k->dim_count; d++) {

@@ -82,6 +82,8 @@ static void copy_kernel(anl_work *w, int32_t from, const anl_root *r)
     k->args[0] = (anl_kernel_arg){.buffer = from, .read = true};
     k->args[1] = (anl_kernel_arg){.buffer = r->to.buffer, .written = true};
     k->name = anl_arena_printf(w->out, "copy=>%s", w->buffers[r->to.buffer].b.name);
+    k->owner = anl_arena_text(w->out, w->buffers[r->to.buffer].b.name);
+    k->stage = ANL_STAGE_UPDATE;
     double points = 1;
     for (int d = 0; d < k->dim_count; d++)
         points *= k->dims[d];
@@ -578,7 +580,7 @@ static int64_t fit(item *items, int count)
     return total;
 }
 
-static int64_t lower_bound(const anl_work *w, const item *items, int count)
+static int64_t lower_bound(const anl_work *w, const item *items, int count, int *when)
 {
     int64_t *change = anl_malloc(sizeof(int64_t) * (size_t)(w->order_count + 2)), now = 0, most = 0;
     memset(change, 0, sizeof(int64_t) * (size_t)(w->order_count + 2));
@@ -588,7 +590,10 @@ static int64_t lower_bound(const anl_work *w, const item *items, int count)
     }
     for (int t = 0; t <= w->order_count; t++) {
         now += change[t];
-        most = now > most ? now : most;
+        if (now > most) {
+            most = now;
+            *when = t;
+        }
     }
     free(change);
     return most;
@@ -603,7 +608,7 @@ static void plan_memory(anl_work *w)
         if (x->b.space == ANL_SPACE_TEMP && x->parent < 0 && x->first >= 0)
             items[count++] = (item){b, x->first, x->last, whole_bytes(w, b), 0};
     }
-    int64_t bound = lower_bound(w, items, count), least = INT64_MAX;
+    int64_t bound = lower_bound(w, items, count, &w->program->temp_peak), least = INT64_MAX;
     int (*const orders[])(const void *, const void *) = {larger_first, longer_first, sooner_first};
     for (int o = 0; o < (int)ANL_COUNT(orders) && (o == 0 || least > bound + bound / 50); o++) {
         item *trial = ANL_NEW_ARRAY(w->arena, item, count + 1);
@@ -623,6 +628,12 @@ static void plan_memory(anl_work *w)
             w->buffers[b].b.offset = w->buffers[w->buffers[b].parent].b.offset + w->buffers[b].inside;
     w->program->space_bytes[ANL_SPACE_TEMP] = count > 0 ? least : 0;
     w->program->temp_lower_bound = bound;
+    for (int b = 0; b < w->buffer_count; b++) {
+        anl_wbuffer *x = &w->buffers[b];
+        const anl_wbuffer *whole = x->parent >= 0 ? &w->buffers[x->parent] : x;
+        x->b.first = whole->first;
+        x->b.last = whole->last;
+    }
     /* the other spaces lie one after another */
     for (int space = 0; space < 5; space++) {
         if (space == ANL_SPACE_TEMP || space == ANL_SPACE_STATE)

@@ -6,11 +6,9 @@
 
 static void print_size(FILE *out, double bytes)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    int u = 0;
-    for (; bytes >= 1024 && u < 4; u++)
-        bytes /= 1024;
-    fprintf(out, "%.*f %s", u == 0 ? 0 : 1, bytes, units[u]);
+    char text[32];
+    anl_bytes_text(bytes, text);
+    fputs(text, out);
 }
 
 static const char *const space_names[] = {"state", "temp", "input", "table", "output"};

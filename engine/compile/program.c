@@ -16,6 +16,32 @@ void anl_program_free(anl_program **program)
     anl_arena_free(&arena);
 }
 
+int64_t anl_program_partials(const anl_program *program)
+{
+    /* Sums are split to give work to a whole device, of no fewer terms than SHORT each, and where they have more than LONG (rounding). */
+    enum { SHORT = 256, LONG = 1024, TILE = 64 * 64, WANTED = 1024 };
+    int64_t group = 0, most = 0;
+    for (int i = 0; i < program->kernel_count; i++) {
+        const anl_kernel *k = &program->kernels[i];
+        if (k->barrier_before)
+            group = 0;
+        if (k->kind != ANL_KERNEL_CONTRACT)
+            continue;
+        double terms = 1, results = 1;
+        for (int d = 0; d < k->contract.k_count; d++)
+            terms *= k->contract.k[d].size;
+        for (int d = 0; d < k->contract.window_count; d++)
+            terms *= k->contract.role == ANL_CONTRACT_WEIGHT ? k->contract.window[d].out_size : k->contract.window[d].tap_size;
+        for (int d = 0; d < k->dim_count; d++)
+            results *= k->dims[d];
+        double splits = fmax(fmin(ceil(WANTED / ceil(results / TILE)), floor(terms / SHORT)), ceil(terms / LONG));
+        if (splits > 1)
+            group += (int64_t)fmin(4 * results * splits, ANL_PARTIAL_LIMIT);
+        most = group > most ? group : most;
+    }
+    return most;
+}
+
 /* ---- per-step scalars ---- */
 void anl_program_scalars(const anl_program *program, int64_t step, double steps_per_epoch, double total_steps, double *out)
 {

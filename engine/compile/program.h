@@ -120,6 +120,8 @@ typedef struct anl_kernel {
     /* True where a store overwrites elements of a buffer that the same kernel reads: each point then reads only the element it itself writes (same index),
      * so any order and any parallelism over points is fine. */
     bool in_place;
+    const char *owner; /* the path under which it is counted, and the part of the step: those of the contraction, or else of the first value stored */
+    anl_stage stage;
     double flops, bytes; /* estimate for explain */
     bool barrier_before; /* a full memory barrier must separate it from the kernels since the last barrier */
 } anl_kernel;
@@ -141,6 +143,8 @@ typedef struct anl_buffer {
     int64_t offset; /* bytes from the start of its space; a multiple of ANL_ALIGNMENT for whole tensors (see anl_program_state for sub-ranges) */
     int64_t bytes;
     const void *table; /* SPACE_TABLE: count elements (int32_t, or float) */
+    int32_t first, last; /* SPACE_TEMP: the kernels between which its bytes, or those of the tensor that it is a part of, are in use */
+    anl_span span;       /* the place in the spec that it comes from; lives as long as the recipe */
 } anl_buffer;
 enum { ANL_ALIGNMENT = 256 };
 
@@ -175,7 +179,8 @@ typedef struct anl_program {
     int32_t *scalars; /* scalar slot -> instruction */
     int scalar_count;
     int64_t space_bytes[5];   /* size of each space */
-    int64_t temp_lower_bound; /* largest sum of bytes live at once */
+    int64_t temp_lower_bound; /* largest sum of bytes live at once … */
+    int temp_peak;            /* … which is while this kernel runs */
 } anl_program;
 
 void anl_program_free(anl_program **program);
@@ -193,6 +198,11 @@ bool anl_kernel_affine(const anl_kernel *kernel, int32_t instr, int64_t coeffici
 void anl_kernel_affine_all(const anl_kernel *kernel, int count, bool *known, int64_t (*coefficient)[ANL_MAX_DIMS], int64_t *base);
 /* True if the kernel's tail is nothing but one store of ACC 0 at an affine index. */
 bool anl_kernel_plain_store(const anl_kernel *kernel, int64_t coefficient[ANL_MAX_DIMS], int64_t *base);
+
+/* Bytes that partial sums of one contraction may take: it is split into as many as fit. */
+enum { ANL_PARTIAL_LIMIT = 64 << 20 };
+/* A bound on the bytes that partial sums of kernels that may run side by side take, besides the planned memory. */
+int64_t anl_program_partials(const anl_program *program);
 
 /* The second checker: recomputes liveness, hazards, bounds and well-formedness from the program alone. */
 anl_status anl_program_check(const anl_program *program, anl_diagnostics *diagnostics);

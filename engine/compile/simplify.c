@@ -8,6 +8,8 @@
 
 #include "compile/work.h"
 
+#define FROM(like) .span = (like)->span, .path = (like)->path, .owner = (like)->owner, .stage = (like)->stage
+
 /* ---- nodes, each once ---- */
 static uint64_t node_hash(const anl_node *n)
 {
@@ -104,10 +106,10 @@ anl_node *anl_work_node(anl_work *w, const anl_node *proto)
     return n;
 }
 
-/* ---- small builders; `like` gives path and span ---- */
+/* ---- small builders; `like` says where they come from ---- */
 static anl_node *constant(anl_work *w, const anl_node *like, anl_dtype dtype, double value)
 {
-    anl_node n = {.op = ANL_OP_CONST, .dtype = dtype, .span = like->span, .path = like->path};
+    anl_node n = {.op = ANL_OP_CONST, .dtype = dtype, FROM(like)};
     n.attrs.value = value;
     return anl_work_node(w, &n);
 }
@@ -123,8 +125,7 @@ static anl_node *scalar(anl_work *w, const anl_node *like, anl_scalar op, anl_dt
                   .rank = rank,
                   .input_count = count,
                   .inputs = in,
-                  .span = like->span,
-                  .path = like->path};
+                  FROM(like)};
     n.attrs.scalar = op;
     if (rank > 0)
         memcpy(n.axes, axes, sizeof axes[0] * (size_t)rank);
@@ -183,8 +184,7 @@ static anl_node *in_order(anl_work *w, anl_node *x, const anl_node *n)
                   .rank = n->rank,
                   .input_count = 1,
                   .inputs = &x,
-                  .span = n->span,
-                  .path = n->path};
+                  FROM(n)};
     memcpy(t.axes, n->axes, sizeof t.axes);
     if (x->op == ANL_OP_TRANSPOSE) {
         if (same_order(x->inputs[0], n))
@@ -365,7 +365,7 @@ static int uses_of(const anl_work *w, const anl_node *n) { return n->id < w->use
 static anl_node *squeeze(anl_work *w, const anl_node *like, anl_node *x, const int32_t *over, int count)
 {
     anl_node n = {
-        .op = (anl_op)ANL_W_SQUEEZE, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = like->span, .path = like->path};
+        .op = (anl_op)ANL_W_SQUEEZE, .dtype = x->dtype, .input_count = 1, .inputs = &x, FROM(like)};
     for (int i = 0; i < x->rank; i++)
         if (!in_list(over, count, x->axes[i].id))
             n.axes[n.rank++] = x->axes[i];
@@ -480,8 +480,7 @@ static anl_node *reduce(anl_work *w, const anl_node *like, anl_op op, anl_node *
                   .dtype = op == ANL_OP_ARGMAX ? ANL_I32 : x->dtype,
                   .input_count = 1,
                   .inputs = &x,
-                  .span = like->span,
-                  .path = like->path};
+                  FROM(like)};
     bool unit = true;
     for (int i = 0; i < x->rank; i++) {
         if (in_list(over, count, x->axes[i].id))
@@ -542,8 +541,7 @@ static anl_node *unwindows(anl_work *w, const anl_node *p, anl_node *x)
                   .rank = x->rank,
                   .input_count = 1,
                   .inputs = &x,
-                  .span = p->span,
-                  .path = p->path};
+                  FROM(p)};
     memcpy(n.axes, x->axes, sizeof n.axes);
     n.axes[axis_at(x, s->axis)].size = s->in_size;
     if (s->dilation ==
@@ -562,7 +560,7 @@ static int gcd(int a, int b) { return b == 0 ? a : gcd(b, a % b); }
 /* Splits axis into [outer id, inner id], inner of the given size. */
 static anl_node *split_axis(anl_work *w, const anl_node *like, anl_node *x, int32_t axis, anl_axis outer, anl_axis inner)
 {
-    anl_node n = {.op = ANL_OP_SPLIT, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = like->span, .path = like->path};
+    anl_node n = {.op = ANL_OP_SPLIT, .dtype = x->dtype, .input_count = 1, .inputs = &x, FROM(like)};
     for (int i = 0; i < x->rank; i++) {
         if (x->axes[i].id != axis) {
             n.axes[n.rank++] = x->axes[i];
@@ -610,7 +608,7 @@ static anl_node *segment_sum(anl_work *w, const anl_node *p, anl_node *x)
         longest = starts[s + 1] - starts[s] > longest ? starts[s + 1] - starts[s] : longest;
     int32_t within = w->next_axis++;
     anl_node n = {
-        .op = (anl_op)ANL_W_SEGMENT, .dtype = x->dtype, .input_count = 1, .inputs = &x, .span = p->span, .path = p->path};
+        .op = (anl_op)ANL_W_SEGMENT, .dtype = x->dtype, .input_count = 1, .inputs = &x, FROM(p)};
     for (int i = 0; i < x->rank; i++) {
         if (x->axes[i].id != axis) {
             n.axes[n.rank++] = x->axes[i];
@@ -634,7 +632,7 @@ static anl_node *top_k(anl_work *w, const anl_node *p, anl_node *x)
     int32_t axis = p->attrs.axis[0];
     int k = p->attrs.count;
     anl_axis along = x->axes[axis_at(x, axis)];
-    anl_node index = {.op = ANL_OP_INDEX, .dtype = ANL_I32, .rank = 1, .axes = {along}, .span = p->span, .path = p->path};
+    anl_node index = {.op = ANL_OP_INDEX, .dtype = ANL_I32, .rank = 1, .axes = {along}, FROM(p)};
     index.attrs.axis[0] = axis;
     anl_node *position = anl_work_node(w, &index), *rest = x;
     anl_node **picks = ANL_NEW_ARRAY(w->arena, anl_node *, k);
@@ -646,8 +644,7 @@ static anl_node *top_k(anl_work *w, const anl_node *p, anl_node *x)
                       .axes = {{axis, 1}},
                       .input_count = 1,
                       .inputs = &pick,
-                      .span = p->span,
-                      .path = p->path};
+                      FROM(p)};
         for (int j = 0; j < pick->rank; j++)
             g.axes[g.rank++] = pick->axes[j];
         g.attrs.axis[0] = axis;
@@ -665,8 +662,7 @@ static anl_node *top_k(anl_work *w, const anl_node *p, anl_node *x)
                   .rank = picks[0]->rank,
                   .input_count = k,
                   .inputs = picks,
-                  .span = p->span,
-                  .path = p->path};
+                  FROM(p)};
     memcpy(c.axes, picks[0]->axes, sizeof c.axes);
     c.axes[0].size = k;
     c.attrs.axis[0] = axis;
@@ -702,7 +698,7 @@ static anl_node *simplify_slice(anl_work *w, anl_node *p)
             int32_t length = anl_node_size(x->inputs[i], axis);
             if (low >= at_piece && high < at_piece + length) {
                 anl_node *piece =
-                    in_order(w, x->inputs[i], &(anl_node){.dtype = x->dtype, .rank = x->rank, .span = p->span, .path = p->path});
+                    in_order(w, x->inputs[i], &(anl_node){.dtype = x->dtype, .rank = x->rank, FROM(p)});
                 piece = piece ? piece : x->inputs[i];
                 if (!same_order(piece, p))
                     break;

@@ -43,16 +43,13 @@ int32_t anl_work_buffer(anl_work *w, anl_space space, anl_dtype dtype, int64_t c
     anl_wbuffer b = {
         .b = {.space = space, .dtype = dtype, .name = name, .count = count}, .parent = -1, .first = -1, .last = -1, .node = node};
     b.b.bytes = count * anl_work_esize(w, dtype);
+    if (node)
+        b.b.span = node->site.line ? node->site : node->span;
     if (count >= INT32_MAX)
         anl_work_fail(w, ANL_A_program_limit, node,
                       "%s has %lld elements; a tensor holds fewer than 2147483647: a smaller batch, smaller images or narrower "
                       "layers make it fit",
                       name, (long long)count);
-    else if (w->options.range_limit > 0 && b.b.bytes > w->options.range_limit)
-        anl_work_fail(w, ANL_A_device_range, node,
-                      "%s takes %.1f MiB, but the device binds at most %.1f MiB at once: a smaller batch, smaller images or "
-                      "narrower layers make it fit",
-                      name, (double)b.b.bytes / 1048576, (double)w->options.range_limit / 1048576);
     ANL_PUSH(w->arena, w->buffers, w->buffer_count, w->buffer_capacity, b);
     return w->buffer_count - 1;
 }

@@ -83,6 +83,8 @@ anl_node *anl_graph_node(anl_graph *graph, anl_op op, anl_dtype dtype, int input
     node->span = graph->span;
     node->site = graph->site;
     node->path = graph->path ? graph->path : "";
+    node->owner = graph->owner ? graph->owner : node->path;
+    node->stage = graph->stage;
     ANL_PUSH(graph->arena, graph->nodes, graph->node_count, graph->node_capacity, node);
     return node;
 }

@@ -99,7 +99,10 @@ struct anl_node {
     anl_attrs attrs;
     anl_span span;    /* the expression or step it comes from */
     anl_span site;    /* the call in the spec itself by which a function of a library came to make it; line 0: span is the spec's own */
-    const char *path; /* spec path for people: "encoder.layer1.0.bn1"; may be "" */
+    const char *path; /* spec path for people: "pooled.encoder.layer1.0.body.bn1"; may be "" */
+    const char *owner; /* the path under which its cost is counted: within a module the module's, as its weights' paths are ("encoder.layer1.0.bn1"),
+                          for an update that of the state, else `path` */
+    anl_stage stage;
 };
 
 /* A value that persists from step to step. */
@@ -140,8 +143,10 @@ typedef struct anl_graph {
     int state_count, state_capacity;
     anl_output *outputs;
     int output_count, output_capacity;
-    const char *path;     /* given to new nodes */
-    anl_span span, site;  /* given to new nodes */
+    const char *path;     /* given to new nodes, as are … */
+    const char *owner;    /* … this (NULL: path), … */
+    anl_stage stage;      /* … this, and … */
+    anl_span span, site;  /* … these */
     struct anl_written {  /* where the size of a node's axis was written, as far as that is known; for messages */
         const anl_node *node;
         int32_t axis;

@@ -52,6 +52,9 @@ typedef enum anl_scalar {
         ANL_SCALAR_COUNT
 } anl_scalar;
 
+/* The part of a step that something is computed in: losses and what leads to them, their gradients, the new values of weights and state. */
+typedef enum anl_stage { ANL_STAGE_FORWARD, ANL_STAGE_BACKWARD, ANL_STAGE_UPDATE, ANL_STAGE_COUNT } anl_stage;
+
 typedef enum anl_dtype { ANL_F32, ANL_I32, ANL_BOOL } anl_dtype; /* each takes 4 bytes in memory (8 for floats in the oracle) */
 
 /* The value of an operation on numbers; dtype: of the result, operand: of the first operand (the condition's, for SELECT). Operands that the

@@ -69,6 +69,7 @@ static anl_status pass_on(reverse *r, anl_node *node)
     r->graph->span = node->span;
     r->graph->site = node->site;
     r->graph->path = node->path;
+    r->graph->owner = node->owner;
     if (info->gradient(r->graph, node, r->gradient[node->id], shares))
         return missing_rule(r, node);
     for (int k = 0; k < node->input_count; k++) {
@@ -95,8 +96,10 @@ anl_status anl_gradient(anl_graph *graph, anl_node *loss, anl_node *const *wrt, 
     r.consumer = calloc((size_t)r.count + 1, sizeof *r.consumer);
     anl_status status = r.wanted && r.gradient && r.consumer ? ANL_OK : ANL_ERROR_MEMORY;
     if (!status) {
-        const char *path = graph->path;
+        const char *path = graph->path, *owner = graph->owner;
         anl_span span = graph->span, site = graph->site;
+        anl_stage stage = graph->stage;
+        graph->stage = ANL_STAGE_BACKWARD;
         mark_wanted(&r, wrt, count);
         r.gradient[loss->id] = anl_g_const(graph, ANL_F32, 1);
         for (int i = loss->id; i >= 0; i--)
@@ -106,8 +109,10 @@ anl_status anl_gradient(anl_graph *graph, anl_node *loss, anl_node *const *wrt, 
             if (r.wanted[loss->id] && wrt[i]->id < r.count && r.gradient[wrt[i]->id])
                 gradients[i] = anl_g_as(graph, r.gradient[wrt[i]->id], wrt[i]);
         graph->path = path;
+        graph->owner = owner;
         graph->span = span;
         graph->site = site;
+        graph->stage = stage;
     }
     free(r.wanted);
     free(r.gradient);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/folders.h"
+#include "lint/resources.h"
 #include "spec/overrides.h"
 
 double anl_seconds(void)
@@ -74,9 +75,6 @@ void anl_session_free(anl_session **session)
     anl_arena_free(&arena);
 }
 
-/* The step at which a boundary given in steps takes effect. */
-static int64_t first_step_at(double boundary) { return (int64_t)ceil(boundary - 1e-9); }
-
 /* The trace whose census serves further ones. */
 static const anl_traced *first_traced(const anl_session *s) { return s->phase_count ? s->phases[0].traced : s->evaluate.traced; }
 
@@ -105,16 +103,39 @@ static anl_status trace_phases(anl_session *s, double epoch_steps, const char *c
             return ANL_OK;
         /* A later phase may know boundaries that this one's branches hid, so look at all found so far. */
         int64_t next = INT64_MAX;
-        for (int p = 0; p < s->phase_count; p++)
-            for (int i = 0; i < s->phases[p].traced->boundary_count; i++) {
-                int64_t at = first_step_at(s->phases[p].traced->boundaries[i]);
-                if (at > step && at < next)
-                    next = at;
-            }
+        for (int p = 0; p < s->phase_count; p++) {
+            int64_t at = anl_traced_next_phase(s->phases[p].traced, step);
+            next = at < next ? at : next;
+        }
         if (next >= s->total_steps)
             return ANL_OK;
         step = next;
     }
+}
+
+/* Before anything is allocated: what does not fit is told with its place and the batch that would. */
+static anl_status check_fit(anl_session *s, bool fetching, anl_diagnostics *diagnostics)
+{
+    const anl_device_info *device = anl_device_describe(s->device);
+    const anl_limits limits = {.name = anl_arena_printf(s->arena, "%s (%s)", device->name, device->selector),
+                               .memory = device->limits.memory,
+                               .storage_range = device->limits.storage_range};
+    anl_footprint needs = {0};
+    for (int i = 0; i < s->phase_count; i++)
+        anl_footprint_add(&needs, s->phases[i].program, limits.storage_range);
+    if (s->evaluate.program)
+        anl_footprint_add(&needs, s->evaluate.program, limits.storage_range);
+    if (anl_footprint_fits(&needs, &limits))
+        return ANL_OK;
+    const anl_phase *most = s->phase_count ? &s->phases[0] : &s->evaluate;
+    for (int i = 1; i < s->phase_count; i++)
+        if (s->phases[i].program->space_bytes[ANL_SPACE_TEMP] > most->program->space_bytes[ANL_SPACE_TEMP])
+            most = &s->phases[i];
+    /* The larger numbers of the reference, and values that were asked for, are not what the search for a batch compiles. */
+    const bool search = !s->f64 && !fetching;
+    anl_resources_report(s->recipe, search ? s->epoch_steps : -1, &limits, &needs,
+                         anl_cost_biggest(s->arena, most->traced->graph, s->layout, most->program), diagnostics);
+    return ANL_ERROR_LIMIT;
 }
 
 anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int what, double epoch_steps, const char *const *fetches,
@@ -159,14 +180,15 @@ anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int
     if (status)
         return status;
 
-    anl_compile_options options = {.f64 = s->f64, .no_fusion = s->f64, .range_limit = anl_device_describe(s->device)->limits.storage_range};
+    anl_compile_options options = {.f64 = s->f64, .no_fusion = s->f64};
     for (int i = 0; i < s->phase_count && !status; i++)
         status = anl_compile(s->phases[i].traced->graph, s->layout, &options, diagnostics, &s->phases[i].program);
     if (!status && s->evaluate.traced)
         status = anl_compile(s->evaluate.traced->graph, s->layout, &options, diagnostics, &s->evaluate.program);
-    options.range_limit = 0; /* always runs on the host */
     if (!status)
         status = anl_compile(s->initial.traced->graph, s->layout, &options, diagnostics, &s->initial.program);
+    if (!status)
+        status = check_fit(s, fetch_count > 0, diagnostics);
     if (!status)
         status = anl_memory_new(s->device, s->layout->bytes > 0 ? s->layout->bytes : ANL_ALIGNMENT, diagnostics, &s->memory);
     for (int i = 0; i < s->phase_count && !status; i++)
@@ -392,18 +414,6 @@ anl_status anl_session_state_read(anl_session *s, void **bytes, anl_diagnostics 
 anl_status anl_session_state_write(anl_session *s, const void *bytes, anl_diagnostics *diagnostics)
 {
     return s->layout->bytes == 0 ? ANL_OK : anl_memory_write(s->memory, 0, bytes, s->layout->bytes, diagnostics);
-}
-
-bool anl_place_is_arena(const anl_state_layout *layout, int place)
-{
-    const anl_state_place *p = &layout->places[place];
-    if (p->in_arena)
-        return false;
-    int64_t end = p->offset + p->count * (layout->f64 && p->dtype == ANL_F32 ? 8 : 4);
-    for (int i = 0; i < layout->count; i++)
-        if (layout->places[i].in_arena && layout->places[i].offset >= p->offset && layout->places[i].offset < end)
-            return true;
-    return false;
 }
 
 void anl_place_get(const anl_session *s, const void *state, int place, void *out)

@@ -63,7 +63,6 @@ anl_status anl_session_fetch(anl_session *session, anl_phase *phase, int output,
 /* The whole state space in host memory, and one state of it in declared order as float32 or int32 (4 bytes an element). */
 anl_status anl_session_state_read(anl_session *session, void **bytes, anl_diagnostics *diagnostics); /* free() it */
 anl_status anl_session_state_write(anl_session *session, const void *bytes, anl_diagnostics *diagnostics);
-bool anl_place_is_arena(const anl_state_layout *layout, int place);
 void anl_place_get(const anl_session *session, const void *state, int place, void *out);
 void anl_place_set(const anl_session *session, void *state, int place, const void *in);
 

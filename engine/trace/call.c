@@ -507,6 +507,8 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
     const char *component = as ? as : c->name;
     const char *path = c->module ? c->module->name : join_path(t, p->path, component);
     f->place = place_new(t, f, path, key ? key : join_path(t, p->draws, component));
+    f->place->owner = c->module ? path : p->owner && !p->updating ? path : p->owner;
+    f->place->updating = p->updating && !c->module;
     f->place->component = component;
     f->place->span = span;
     f->place->weight_up = c->module ? NULL : p;
@@ -1427,6 +1429,7 @@ anl_value evaluate_repeat(tracer *t, place *p, const anl_expression *e, const an
             at->component = anl_arena_text(t->arena, number);
             at->path = join_path(t, p->path, number);
             at->draws = join_path(t, p->draws, number);
+            at->owner = p->owner && !p->updating ? at->path : p->owner;
             at->draw_count = ANL_NEW(t->arena, int);
             at->weight_up = at->draw_up = p;
             at->claimed_weights = at->claimed_draws = false;

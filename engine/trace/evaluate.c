@@ -49,6 +49,7 @@ anl_context context_at(tracer *t, place *p, anl_span span)
 {
     t->graph->span = span;
     t->graph->path = p ? p->draws : "";
+    t->graph->owner = p ? p->owner : NULL;
     anl_context c = {.graph = t->graph, .diagnostics = t->diagnostics, .span = span, .batch_axis = -1};
     return c;
 }
@@ -443,7 +444,7 @@ static anl_value field_value(tracer *t, entry *n)
         axes[rank++] = (anl_axis){anl_graph_axis(t->graph, a->name), (int32_t)s.integer};
     }
     context_at(t, t->top->place, n->span);
-    t->graph->path = n->name;
+    t->graph->path = t->graph->owner = n->name;
     anl_node *node = anl_graph_node(t->graph, ANL_OP_FIELD, ANL_F32, 0, NULL);
     node->rank = rank;
     memcpy(node->axes, axes, sizeof *axes * (size_t)rank);

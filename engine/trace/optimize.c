@@ -537,6 +537,8 @@ static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const c
     p->base = p;
     p->claims = ANL_NEW(t->arena, claims);
     p->path = p->draws = anl_arena_printf(t->arena, "optimizer.%s", name);
+    p->owner = name;
+    p->updating = true;
     p->draw_count = ANL_NEW(t->arena, int);
     plan_group *outer = t->group;
     t->group = g;
@@ -672,6 +674,7 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
     if (!update)
         return;
 
+    t->graph->stage = ANL_STAGE_UPDATE;
     context_at(t, t->top->place, t->recipe->train_span);
     anl_node **flat = ANL_NEW_ARRAY(t->arena, anl_node *, t->group_count + 1);
     anl_node *norm = NULL;
@@ -697,13 +700,13 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
             if (g->separate) {
                 norm = norm ? anl_g_binary(t->graph, ANL_S_ADD, norm, square_sum(t, gradient)) : square_sum(t, gradient);
             } else {
-                t->graph->path = s->path;
+                t->graph->path = t->graph->owner = s->path;
                 pieces[k] = flatten(t, gradient, anl_graph_find_state(t->graph, s->path), s);
             }
         }
         if (winner[i] < 0 || g->separate)
             continue;
-        t->graph->path = g->name;
+        t->graph->path = t->graph->owner = g->name;
         flat[i] = join_chunks(t, pieces, g->count);
         norm = norm ? anl_g_binary(t->graph, ANL_S_ADD, norm, square_sum(t, flat[i])) : square_sum(t, flat[i]);
     }
@@ -758,7 +761,7 @@ void optimize(tracer *t, anl_node *total, const char *const *wanted, int wanted_
             const plan_state *s = &t->plan[g->states[k]];
             record *r = record_find(t, s->path);
             if (r) {
-                t->graph->path = s->path;
+                t->graph->path = t->graph->owner = s->path;
                 r->next = unflatten(t, g->arena->update, r->state, s);
             }
         }

@@ -217,7 +217,7 @@ anl_value state_value(tracer *t, entry *n)
     if (!r)
         return no_value;
     context_at(t, n->where, n->span);
-    t->graph->path = r->path;
+    t->graph->path = t->graph->owner = r->path;
     const bool first = !r->state->value;
     anl_node *node = anl_graph_state_value(t->graph, r->state);
     for (int i = 0; first && n->sizes && i < r->state->rank; i++)
@@ -384,6 +384,10 @@ anl_value state_next(tracer *t, entry *n, anl_span use)
     }
     n->next_progress = RUNNING;
     place *p = place_for_node(t, n->where, anl_arena_printf(t->arena, "%s.next", n->name));
+    if (!p->owner) { /* the spec's own state */
+        p->owner = n->name;
+        p->updating = true;
+    }
     anl_value v = evaluate(t, p, d->update, WANT_VALUE);
     record *r = state_record(t, n);
     anl_node *node = !needs_number(t, &v, d->update->span, "a new value") || !r ? NULL : node_of(t, p, &v, d->update->span);
@@ -419,7 +423,7 @@ void make_updates(tracer *t)
             continue;
         }
         context_at(t, r->owner->where, d->span);
-        t->graph->path = r->path;
+        t->graph->path = t->graph->owner = r->path;
         anl_node *sum = r->calls[0].entry->next.node;
         for (int k = 1; k < r->call_count; k++)
             sum = anl_g_binary(t->graph, ANL_S_ADD, sum, r->calls[k].entry->next.node);

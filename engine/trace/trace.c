@@ -352,6 +352,17 @@ static void census_phase(tracer *t, int64_t step)
 
 static int64_t first_step(double boundary) { return (int64_t)ceil(boundary - 1e-9); }
 
+int64_t anl_traced_next_phase(const anl_traced *traced, int64_t step)
+{
+    int64_t next = INT64_MAX;
+    for (int i = 0; i < traced->boundary_count; i++) {
+        int64_t at = first_step(traced->boundaries[i]);
+        if (at > step && at < next)
+            next = at;
+    }
+    return next;
+}
+
 static void take_census(tracer *t)
 {
     int64_t steps[MAX_PHASES] = {0};
@@ -500,11 +511,13 @@ static void final_pass(tracer *t, anl_traced *out)
             report_fetch(t, o->fetches[wanted_at[i]], "no loss depends on this weight");
     }
     if (o->mode == ANL_TRACE_TRAIN && !o->fetch_only) {
+        t->graph->stage = ANL_STAGE_UPDATE;
         follow_copies(t);
         t->optimized = true;
         add_update_calls(t, t->top, t->top->place->span);
         make_updates(t);
     }
+    t->graph->stage = ANL_STAGE_FORWARD;
     if (o->mode == ANL_TRACE_INITIALIZE) {
         /* what a later phase begins to use has a first value, too */
         t->census = true; /* new values of weights are not known here */

@@ -63,6 +63,8 @@ typedef struct anl_traced {
 /* All problems found go to diagnostics. Free with anl_traced_free. The recipe must outlive the result (spans, names). */
 anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options, anl_diagnostics *diagnostics, anl_traced **out);
 void anl_traced_free(anl_traced **traced);
+/* The first step after `step` at which a phase begins, as far as this trace knows; INT64_MAX: none. */
+int64_t anl_traced_next_phase(const anl_traced *traced, int64_t step);
 
 /* What the run needs of the recipe in static form: evaluated params. */
 typedef struct anl_static_recipe {

@@ -89,6 +89,8 @@ struct place {
     scope *scope;
     const char *path;           /* of weights; "" at the top */
     const char *draws;          /* of draws: the call sites and node names on the way */
+    const char *owner;          /* where costs are counted: in a module its path, in updates the state's path; NULL: under draws */
+    bool updating;              /* in an update: calls within it count where it does */
     int *draw_count;            /* direct draws so far in this node */
     place *base;                /* the place that claims for this one: itself, or the one that the node belongs to */
     claims *claims;             /* base: taken components */

@@ -1250,33 +1250,6 @@ START_TEST(checker_finds_faults)
 }
 END_TEST
 
-START_TEST(range_limit_names_the_tensor)
-{
-    anl_graph *g = anl_graph_new();
-    anl_node *x = image(g, 64, 64, 3);
-    int32_t over = anl_graph_axis(g, "batch");
-    anl_node *big = conv(g, "conv.weight", x, 32, 3, 1);
-    anl_graph_output(g, "y", anl_g_reduce(g, ANL_OP_MAX, big, &over, 1));
-    anl_diagnostics *d = anl_diagnostics_new();
-    anl_state_layout *layout;
-    ck_assert_int_eq(anl_state_layout_new(&g, 1, false, d, &layout), ANL_OK);
-    anl_compile_options options = {.range_limit = 16 << 20};
-    anl_program *p = NULL;
-    ck_assert_int_ne(anl_compile(g, layout, &options, d, &p), ANL_OK);
-    ck_assert_ptr_null(p);
-    bool found = false;
-    for (int i = 0; i < anl_diagnostics_count(d); i++)
-        found = found || anl_diagnostics_get(d, i)->code == ANL_A_device_range;
-    ck_assert(found);
-    options.range_limit = 128 << 20;
-    ck_assert_int_eq(anl_compile(g, layout, &options, d, &p), ANL_OK);
-    anl_program_free(&p);
-    anl_state_layout_free(&layout);
-    anl_diagnostics_free(&d);
-    anl_graph_free(&g);
-}
-END_TEST
-
 /* A deep network in a few sizes at once, forward and backward: compile time, and memory against its bound. */
 START_TEST(deep_network)
 {
@@ -1340,7 +1313,6 @@ int main(void)
     tcase_add_test(c, top_k_and_gather);
     tcase_add_loop_test(c, random_graphs, 0, 6);
     tcase_add_test(c, checker_finds_faults);
-    tcase_add_test(c, range_limit_names_the_tensor);
     tcase_add_test(c, deep_network);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -642,7 +642,7 @@ static int64_t contract_splits(const vk_device *device, const product *p, int64_
     }
     if (splits < ceil_div(p->k, 1024))
         splits = ceil_div(p->k, 1024);
-    int64_t bytes = p->batch_size * p->m * p->n * 4, limit = (int64_t)64 << 20;
+    int64_t bytes = p->batch_size * p->m * p->n * 4, limit = ANL_PARTIAL_LIMIT;
     if (limit > device->base.info.limits.storage_range)
         limit = device->base.info.limits.storage_range;
     limit -= 4 * p->scratch;

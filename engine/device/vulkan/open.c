@@ -189,6 +189,18 @@ static void look(VkPhysicalDevice physical, abilities *out)
 
 static int64_t lowered(int64_t value, int64_t clamp) { return clamp > 0 && clamp < value ? clamp : value; }
 
+/* Bytes that may be allocated in all. A CPU driver's heap is host memory, whatever size it names; it would give more than there
+ * is and leave the reckoning to the first touch. */
+static int64_t memory_limit(const abilities *a, const anl_device_limits *clamp)
+{
+    uint32_t heap = a->memory.memoryTypes[a->memory_type].heapIndex;
+    int64_t bytes = (int64_t)a->memory.memoryHeaps[heap].size;
+    int64_t host = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    if (a->properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU && host > bytes)
+        bytes = host;
+    return lowered(bytes, clamp->memory);
+}
+
 static void describe(anl_arena *arena, const abilities *a, int index, const anl_device_options *options, anl_device_info *info)
 {
     const VkPhysicalDeviceLimits *limits = &a->properties.limits;
@@ -204,11 +216,7 @@ static void describe(anl_arena *arena, const abilities *a, int index, const anl_
     const anl_device_limits *clamp = &options->clamp;
     anl_device_limits *l = &info->limits;
     l->storage_range = lowered(limits->maxStorageBufferRange, clamp->storage_range);
-    for (uint32_t i = 0; i < a->memory.memoryHeapCount; i++)
-        if (a->memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT &&
-            (int64_t)a->memory.memoryHeaps[i].size > l->memory)
-            l->memory = (int64_t)a->memory.memoryHeaps[i].size;
-    l->memory = lowered(l->memory, clamp->memory);
+    l->memory = memory_limit(a, clamp);
     l->alignment = (int64_t)limits->minStorageBufferOffsetAlignment;
     if ((int64_t)limits->minTexelBufferOffsetAlignment > l->alignment)
         l->alignment = (int64_t)limits->minTexelBufferOffsetAlignment;
@@ -297,18 +305,6 @@ static void close_device(anl_device *base)
     anl_text_free(&device->messages);
     anl_arena *arena = device->arena;
     anl_arena_free(&arena);
-}
-
-/* Bytes that may be allocated in all. A CPU driver's heap is host memory, whatever size it names; it would give more than there
- * is and leave the reckoning to the first touch. */
-static int64_t memory_limit(const vk_device *device, const anl_device_limits *clamp)
-{
-    uint32_t heap = device->memory_properties.memoryTypes[device->memory_type].heapIndex;
-    int64_t bytes = (int64_t)device->memory_properties.memoryHeaps[heap].size;
-    int64_t host = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    if (device->is_cpu && host > bytes)
-        bytes = host;
-    return lowered(bytes, clamp->memory);
 }
 
 static anl_status start(vk_device *device, const abilities *a, const anl_device_options *options, anl_diagnostics *diagnostics)
@@ -427,7 +423,7 @@ anl_status anl_vulkan_open(int index, const anl_device_options *options, anl_dia
         device->max_allocation = lowered(a.max_allocation, 4 * options->clamp.storage_range);
         device->texel_elements = a.properties.limits.maxTexelBufferElements;
         device->texel_bindings = (int)a.properties.limits.maxPerStageDescriptorSampledImages;
-        device->memory_limit = memory_limit(device, &options->clamp);
+        device->memory_limit = l->memory;
         device->uniform_range = a.properties.limits.maxUniformBufferRange;
         device->align = l->alignment > ANL_ALIGNMENT ? l->alignment : ANL_ALIGNMENT;
         device->max_invocations = l->max_invocations;
