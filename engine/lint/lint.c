@@ -1,6 +1,7 @@
 /* The checker: traces all that a spec can become, then asks the families of rules.
  * In: a recipe, or a path. Out: diagnostics.
  * Problems in the files themselves end the check early: with an import missing, every name from it would be reported as unknown. */
+#include "lint/resources.h"
 #include "lint/rules.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@
 static anl_lint_family *const families[] = {
     anl_lint_untaken,
     anl_lint_modality,
+    anl_lint_resources,
     NULL,
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lint/resources.h"
 #include "run/session.h"
 
 static const anl_span nowhere;
@@ -408,7 +409,7 @@ anl_status anl_train(const anl_train_options *options, anl_diagnostics *diagnost
             if (options->resume)
                 status = anl_checkpoint_latest(s->arena, options->out, diagnostics, &last);
             s->choices = last ? anl_checkpoint_choices(s->arena, last) : NULL;
-            int what = ANL_PREPARE_TRAIN | (s->facts.metric_count > 0 && s->facts.evaluate_every > 0 && s->facts.shards[1] ? ANL_PREPARE_EVALUATE : 0);
+            int what = ANL_PREPARE_TRAIN | (anl_trains_with_evaluation(&s->facts) ? ANL_PREPARE_EVALUATE : 0);
             if (!status)
                 status = anl_session_prepare(s, &options->source, what, (double)(count / s->facts.batch), NULL, 0, diagnostics);
             t.total = s->total_steps;

@@ -26,9 +26,10 @@ typedef struct words {
     anl_lint_options options;
 } words;
 
-static void read_options(const char *page, words *w)
+static void read_options(const char *page, const char *key, words *w)
 {
-    rule_part part = rule_note(page, "Options");
+    rule_part part = rule_note(page, key);
+    *w = (words){0};
     ck_assert_msg(part.length < sizeof w->text, "too many options");
     if (part.text)
         memcpy(w->text, part.text, part.length);
@@ -156,8 +157,8 @@ START_TEST(page)
     if (runtime_code(code) && !rule_example(text, "Fails", 0, name).text)
         return;
 
-    words w = {0};
-    read_options(text, &w);
+    words w;
+    read_options(text, "Options", &w);
     anl_diagnostics *fails = lint_example(text, "Fails", &w);
     const anl_diagnostic *first = NULL;
     char *report = report_of(fails);
@@ -189,6 +190,8 @@ START_TEST(page)
     free(report);
     anl_diagnostics_free(&fails);
 
+    if (rule_note(text, "Options that pass").text)
+        read_options(text, "Options that pass", &w);
     anl_diagnostics *passes = lint_example(text, "Passes", &w);
     report = report_of(passes);
     ck_assert_msg(anl_diagnostics_count(passes) == 0, "A%04d: the passing example does not pass:\n%s", code, report);

@@ -112,7 +112,10 @@
     X(1112, WARNING, rescale_ignored)                                                                                  \
     X(1113, ERROR, patient_in_two_splits)                                                                              \
     X(1114, WARNING, patient_in_two_packs)                                                                             \
-    X(1115, WARNING, modality_mismatch)
+    X(1115, WARNING, modality_mismatch)                                                                                \
+    /* 12 resources */                                                                                                 \
+    X(1201, ERROR, memory_exceeded)                                                                                    \
+    X(1202, ERROR, assume_invalid)
 
 enum {
 #define X(number, severity, name) ANL_A_##name = number,
