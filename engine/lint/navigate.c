@@ -28,10 +28,15 @@ place_of_name place_find(anl_editor *editor, anl_arena *arena, const char *path,
         }
     found.column = (int)(at - begin) + 1;
     found.offset = at;
-    for (int i = 0; i < o->mention_count; i++) /* where two touch, the one that begins here */
-        if (span_holds(o->mentions[i].span, found.line, found.column) &&
-            (!found.mention || o->mentions[i].span.column == found.column))
-            found.mention = &o->mentions[i];
+    for (int i = 0; i < o->mention_count; i++) { /* where two touch, the one that begins here */
+        const mention *m = &o->mentions[i];
+        size_t from = begin + (size_t)m->span.column - 1, name = strlen(m->name);
+        if (!span_holds(m->span, found.line, found.column) || (found.mention && m->span.column != found.column))
+            continue;
+        /* the outline may be older than a text that cannot be read */
+        if (from + name <= found.file->length && !memcmp(text + from, m->name, name))
+            found.mention = m;
+    }
     found.project = project_of(editor, arena, found.file);
     if (found.mention)
         found.target = project_target(&found.project, found.mention);
@@ -91,6 +96,7 @@ static bool means(const project *p, const mention *m, const target *asked, const
 typedef struct mentions {
     anl_span *spans;
     int count, capacity;
+    const char *unread; /* a file in which some may have been missed, for it has errors */
 } mentions;
 
 static mentions find_mentions(anl_editor *editor, anl_arena *arena, const place_of_name *asked, bool definitions)
@@ -108,6 +114,13 @@ static mentions find_mentions(anl_editor *editor, anl_arena *arena, const place_
             continue;
         const outline *o = editor_outline(editor, file);
         project p = {0};
+        if (!o || !o->whole || o != file->outline) {
+            p = project_of(editor, arena, file);
+            for (int k = 0; k < p.count; k++)
+                for (int j = 0; j < file_count; j++)
+                    if (!strcmp(p.files[k]->path, files[j]))
+                        all.unread = file->path;
+        }
         for (int k = 0; o && k < o->mention_count; k++) {
             const mention *m = &o->mentions[k];
             if (strcmp(m->name, name) || (!definitions && m->kind == MENTION_DEFINITION))
@@ -231,6 +244,11 @@ anl_status anl_editor_rename(anl_editor *editor, const char *path, size_t at, co
     if (*problem)
         return ANL_ERROR_ARGUMENT;
     mentions all = find_mentions(editor, arena, &p, true);
+    if (all.unread) {
+        *problem = anl_arena_printf(arena, "%s has errors of YAML or of an expression, so that mentions might be missed; mend them first",
+                                    all.unread);
+        return ANL_ERROR_ARGUMENT;
+    }
     anl_edit *made = ANL_NEW_ARRAY(arena, anl_edit, all.count + 1);
     const char *copy = anl_arena_text(arena, name);
     for (int i = 0; i < all.count; i++)

@@ -178,6 +178,9 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
     case ANL_E_PIPELINE:
         walk_pipeline(w, e, false);
         break;
+    case ANL_E_ERROR:
+        w->o->whole = false;
+        break;
     default:
         break;
     }
@@ -186,14 +189,18 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
 
 static const anl_expression *walk_wanted(walker *w, const anl_syntax *s, anl_span where, wanted want)
 {
-    const anl_expression *e = anl_syntax_node(w->o->arena, s, where);
+    const anl_expression *e = anl_syntax_expression(w->o->arena, s, where, false);
     walk_expression(w, e, NULL, want);
     return e;
 }
 
-static const anl_expression *walk_value(walker *w, const anl_syntax *s, anl_span where)
+/* An expression; with steps, a list of these as well. */
+static const anl_expression *walk_value(walker *w, const anl_key *key, const anl_syntax *s, anl_span where)
 {
-    return walk_wanted(w, s, where, WANTED_VALUE);
+    const bool steps = key->type == ANL_K_NODE || key->type == ANL_K_STEPS;
+    const anl_expression *e = anl_syntax_expression(w->o->arena, s, where, steps);
+    walk_expression(w, e, NULL, WANTED_VALUE);
+    return e;
 }
 
 /* ---- names that are no expressions ---- */
@@ -325,10 +332,10 @@ static void walk_entry(walker *w, const anl_key *key, const anl_pair *pair)
                             type && (!strcmp(type, "axis") || !strcmp(type, "axes")) ? WANTED_AXES : WANTED_VALUE);
         const anl_syntax *range = pair_value(pair->value, "range");
         if (range)
-            walk_value(w, range, pair->key_span);
+            walk_wanted(w, range, pair->key_span, WANTED_VALUE);
         w->o->symbols[at].type = type;
     } else if (pair->value->kind != ANL_Y_MAPPING && (entry->type == ANL_K_NODE || entry->type == ANL_K_VALUE)) {
-        e = walk_value(w, pair->value, pair->key_span);
+        e = walk_value(w, entry, pair->value, pair->key_span);
     } else {
         w->value = NULL;
         walk(w, entry, pair->value, pair->key_span);
@@ -375,7 +382,7 @@ static void walk(walker *w, const anl_key *key, const anl_syntax *s, anl_span wh
             for (int k = 0; key->keys && k < key->keys->count && !known; k++)
                 known = !strcmp(key->keys->list[k].name, pair->key) ? &key->keys->list[k] : NULL;
             if (known && !strcmp(known->name, "value") && pair->value->kind != ANL_Y_MAPPING)
-                w->value = walk_value(w, pair->value, pair->key_span);
+                w->value = walk_value(w, known, pair->value, pair->key_span);
             else if (known)
                 walk(w, known, pair->value, pair->key_span);
             else if (key->entry)
@@ -390,7 +397,7 @@ static void walk(walker *w, const anl_key *key, const anl_syntax *s, anl_span wh
     case ANL_K_STEPS:
     case ANL_K_RANGE:
         if (s->kind != ANL_Y_MAPPING && !anl_syntax_null(s))
-            walk_value(w, s, where);
+            walk_value(w, key, s, where);
         return;
     case ANL_K_SIGNATURE:
         walk_signature(w, s);
@@ -424,7 +431,7 @@ static bool blank_line(char *text, size_t length, int line)
 }
 
 /* The tree of a text; where a line spoils it, without that line. Places stay what they are: blanks stand for what is left out. */
-static const anl_syntax *tolerant_tree(anl_arena *arena, const char *file, const char *text, size_t length)
+static const anl_syntax *tolerant_tree(anl_arena *arena, const char *file, const char *text, size_t length, bool *whole)
 {
     enum { TRIES = 4 };
     char *mended = anl_arena_copy(arena, text, length);
@@ -438,6 +445,7 @@ static const anl_syntax *tolerant_tree(anl_arena *arena, const char *file, const
             opened = d->label_count ? d->labels[0].span.line : opened;
         }
         anl_diagnostics_free(&problems);
+        *whole = root && i == 0;
         if (root || !line)
             return root;
         /* A bracket that is not closed is reported where the next line does not fit: the line that opened it is to blame. */
@@ -453,7 +461,7 @@ outline *outline_read(const char *file, const char *text, size_t length)
     anl_arena *arena = anl_arena_new();
     outline *o = ANL_NEW(arena, outline);
     o->arena = arena;
-    o->root = tolerant_tree(arena, anl_arena_text(arena, file), text, length);
+    o->root = tolerant_tree(arena, anl_arena_text(arena, file), text, length, &o->whole);
     walker w = {.o = o};
     if (o->root)
         walk(&w, &anl_spec_key, o->root, o->root->span);

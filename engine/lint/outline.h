@@ -77,6 +77,7 @@ typedef struct mention {
 typedef struct outline {
     anl_arena *arena;
     const anl_syntax *root; /* NULL: no YAML */
+    bool whole;             /* nothing was left out: neither lines nor expressions that cannot be read */
     symbol *symbols;
     int symbol_count, symbol_capacity;
     mention *mentions;

@@ -15,7 +15,9 @@
 const outline *editor_outline(anl_editor *editor, editor_file *file)
 {
     (void)editor;
-    if (!file->outline && file->text) {
+    if (!file->text)
+        return NULL;
+    if (!file->outline) {
         file->outline = outline_read(file->path, file->text, file->length);
         if (file->outline->root) /* what was good before is not needed any more */
             outline_free(&file->good);

@@ -44,8 +44,9 @@ anl_syntax *anl_syntax_parse(anl_arena *arena, const char *file, const char *tex
 anl_text_map anl_syntax_map(anl_arena *arena, const anl_syntax *scalar);
 bool anl_syntax_null(const anl_syntax *s); /* nothing was written */
 
-/* A node as it stands, expression or pipeline, without diagnostics: for editors, which read files one by one. */
-anl_expression *anl_syntax_node(anl_arena *arena, const anl_syntax *s, anl_span where);
+/* A value as it stands, without diagnostics: for editors, which read files one by one. A list is one of values or, where steps may
+ * stand, a pipeline. */
+anl_expression *anl_syntax_expression(anl_arena *arena, const anl_syntax *s, anl_span where, bool steps);
 
 /* The expression of a text; of kind ANL_E_ERROR after a diagnostic, never NULL. */
 anl_expression *anl_expression_read(anl_arena *arena, const char *text, const anl_text_map *map, anl_diagnostics *diagnostics);

@@ -211,10 +211,10 @@ anl_expression *anl_reader_node(reader *r, const anl_syntax *s, anl_span where)
     return s->kind == ANL_Y_LIST ? read_pipeline(r, s, where, false) : anl_reader_value(r, s, where, false);
 }
 
-anl_expression *anl_syntax_node(anl_arena *arena, const anl_syntax *s, anl_span where)
+anl_expression *anl_syntax_expression(anl_arena *arena, const anl_syntax *s, anl_span where, bool steps)
 {
     reader r = {.arena = arena};
-    return anl_reader_node(&r, s, where);
+    return steps ? anl_reader_node(&r, s, where) : anl_reader_value(&r, s, where, false);
 }
 
 anl_expression *anl_reader_node_key(reader *r, const key *k) { return k->value ? anl_reader_node(r, k->value, k->span) : NULL; }
