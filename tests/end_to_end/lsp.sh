@@ -13,4 +13,7 @@ for session in "$root"/tests/end_to_end/lsp/*.session; do
     cp -r "$root/tests/end_to_end/lsp" "$work/folder"
     python3 "$root/tests/end_to_end/lsp_replay.py" "$session" "$work/folder" "$anlage" lsp || failures=$((failures + 1))
 done
+rm -rf "$work/folder"
+cp -r "$root/tests/end_to_end/lsp" "$work/folder"
+python3 "$root/tests/end_to_end/lsp_edits.py" "${ANLAGE_EDITS:-10000}" "$work/folder" "$anlage" lsp || failures=$((failures + 1))
 exit $((failures > 0))
