@@ -26,6 +26,7 @@ static const char usage[] =
     "  --volumes           only volumes are packed, each a sample (default where all files are volumes)\n"
     "  --first-frame       of several time points in a file take the first; otherwise each is a sample\n"
     "  --window C,W        values from C - W/2 to C + W/2 become 0 to 1 (HU: 40,80 shows brain); otherwise HU stay HU\n"
+    "  --deflate LEVEL     compress the samples, 1 to 9 (default: not, which loads fastest)\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
@@ -132,6 +133,7 @@ int anl_cmd_pack(int argc, char **argv)
                                             {"volumes", no_argument, 0, 'v'},
                                             {"first-frame", no_argument, 0, 'r'},
                                             {"window", required_argument, 0, 'w'},
+                                            {"deflate", required_argument, 0, 'd'},
                                             {"out", required_argument, 0, 'o'},
                                             {"channels", required_argument, 0, 'c'},
                                             {"split", required_argument, 0, 'p'},
@@ -163,6 +165,11 @@ int anl_cmd_pack(int argc, char **argv)
             break;
         case 'r':
             o.first_frame = true;
+            break;
+        case 'd':
+            if (!parse_integer(optarg, 0, &number) || number > 9)
+                return usage_error("pack", usage, "--deflate takes a level from 0 to 9, not `%s`", optarg);
+            o.deflate = (int)number;
             break;
         case 'w':
             if (!parse_window(optarg, o.window))

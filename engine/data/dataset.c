@@ -836,6 +836,38 @@ static void place_row(void *context, int z, int y, const double *row)
                 (float)(row[(size_t)x * (size_t)f->channel + (size_t)c] * p->factor + p->shift);
 }
 
+/* Whether the field's values lie as the shard's do. */
+static bool same_order(const field *f)
+{
+    return f->stride_channel == 1 ? f->stride_x == (size_t)f->channel && f->stride_y == f->stride_x * (size_t)f->x &&
+                                        (!f->volume || f->stride_z == f->stride_y * (size_t)f->y)
+                                  : f->channel == 1 && f->stride_x == 1 && f->stride_y == (size_t)f->x &&
+                                        (!f->volume || f->stride_z == f->stride_y * (size_t)f->y);
+}
+
+/* The commonest case, all at once: a byte has few values, and two bytes go through double as all others do. */
+static bool convert_plain(const placing *p, const anl_shard_image *image, const void *stored)
+{
+    const size_t count = p->field->values;
+    const double factor = p->factor, shift = p->shift;
+    float *to = p->values;
+    if (image->type == ANL_VOXEL_U8) {
+        float value_of[256];
+        for (int v = 0; v < 256; v++)
+            value_of[v] = (float)(v * factor + shift);
+        for (size_t i = 0; i < count; i++)
+            to[i] = value_of[((const uint8_t *)stored)[i]];
+    } else if (image->type == ANL_VOXEL_U16)
+        for (size_t i = 0; i < count; i++)
+            to[i] = (float)(((const uint16_t *)stored)[i] * factor + shift);
+    else if (image->type == ANL_VOXEL_I16)
+        for (size_t i = 0; i < count; i++)
+            to[i] = (float)(((const int16_t *)stored)[i] * factor + shift);
+    else
+        return false;
+    return true;
+}
+
 /* Stored numbers to floats at the declared size and in the declared order. Outside the lock. */
 static anl_status convert_image(placing *p, const anl_shard_image *image, void *stored)
 {
@@ -843,6 +875,8 @@ static anl_status convert_image(placing *p, const anl_shard_image *image, void *
     anl_scan scan = anl_shard_scan(image, stored);
     if (image->depth != f->z || image->height != f->y || image->width != f->x)
         return anl_scan_resample(&scan, 0, f->x, f->y, f->z, place_row, p);
+    if (same_order(f) && convert_plain(p, image, stored))
+        return ANL_OK;
     const int64_t values = (int64_t)f->x * f->channel;
     double *row = malloc(sizeof(double) * (size_t)values);
     if (!row)
@@ -913,6 +947,8 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
     void *stored = NULL;
     double labels_here[16], *labels = f->column_count > 16 ? anl_malloc(sizeof(double) * (size_t)f->column_count) : labels_here;
     anl_shard_image about = {0};
+    anl_shard_place place;
+    bool direct = false; /* read past the library, outside of its lock */
     placing placed = {.field = f, .values = values};
     anl_hdf5_lock();
     anl_status status = get_handle(d, s, shard_samples(d, s), &h, reason);
@@ -921,9 +957,11 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
         if (f->image) {
             anl_shard_meaning(&h->file, at, &placed.factor, &placed.shift);
             stored = malloc(anl_shard_image_bytes(&about));
-            if (stored)
-                status = anl_shard_read_image(&h->file, at, stored, reason);
-            else {
+            if (stored) {
+                direct = anl_shard_locate(&h->file, at, &place);
+                if (!direct)
+                    status = anl_shard_read_image(&h->file, at, stored, reason);
+            } else {
                 snprintf(reason, sizeof reason, "no memory for an image");
                 status = ANL_ERROR_MEMORY;
             }
@@ -936,6 +974,8 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
         }
     }
     anl_hdf5_unlock();
+    if (direct)
+        status = anl_shard_read_place(&about, &place, stored, reason);
     if (status != ANL_OK) {
         char what[64];
         snprintf(what, sizeof what, "cannot read sample %lld of", (long long)at);

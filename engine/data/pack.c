@@ -629,7 +629,8 @@ static anl_status choose_image(pack *p)
                                .type = ANL_VOXEL_U8,
                                .bits = 8,
                                .scale = 1.0 / 255,
-                               .unit = ""};
+                               .unit = "",
+                               .deflate = o->deflate};
     if (image->volume)
         image->depth = o->size[2];
     const int full = kinds[ANL_VALUES_FULL], measured = kinds[ANL_VALUES_UNIT], relative = kinds[ANL_VALUES_RELATIVE];
@@ -663,6 +664,8 @@ static anl_status choose_image(pack *p)
 
 typedef struct result {
     uint8_t *stored; /* samples one behind the other */
+    void **packed;      /* per sample, where they are compressed, … */
+    size_t *lengths;    /* … and its bytes */
     int count;
     double (*range)[2]; /* per sample */
     double spacing[3];  /* of all */
@@ -908,13 +911,31 @@ static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
     if (status != ANL_OK)
         return anl_scan_refuse(r->reason, status, "no memory to resample it");
     to_file_order(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
+    if (image->deflate == 0)
+        return ANL_OK;
+    r->packed = calloc((size_t)r->count, sizeof *r->packed);
+    r->lengths = calloc((size_t)r->count, sizeof *r->lengths);
+    for (int k = 0; k < r->count; k++)
+        if (!r->packed || !r->lengths || !anl_shard_deflate(image, r->stored + bytes * (size_t)k, &r->packed[k], &r->lengths[k])) {
+            if (r->packed)
+                r->packed[k] = NULL;
+            return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory to compress it");
+        }
+    free(r->stored); /* as large as all samples together */
+    r->stored = NULL;
     return ANL_OK;
 }
 
 static void forget_result(result *r)
 {
+    for (int k = 0; r->packed && k < r->count; k++)
+        free(r->packed[k]);
+    free(r->packed);
+    free(r->lengths);
     free(r->stored);
     free(r->range);
+    r->packed = NULL;
+    r->lengths = NULL;
     r->stored = NULL;
     r->range = NULL;
     r->count = 0;
@@ -1004,7 +1025,9 @@ static anl_status add_sample(pack *p, anl_shard_writer *writer, const entry *e, 
         numbers[c] = p->numbers[c][e->row];
         texts[c] = anl_csv_cell(&p->csv, e->row, p->column_source[c]);
     }
-    anl_shard_sample sample = {.stored = r->stored + anl_shard_image_bytes(&p->schema.image) * (size_t)k,
+    const size_t bytes = anl_shard_image_bytes(&p->schema.image);
+    anl_shard_sample sample = {.stored = r->packed ? r->packed[k] : r->stored + bytes * (size_t)k,
+                               .length = r->packed ? r->lengths[k] : bytes,
                                .file = sample_name(p, e, r, k),
                                .patient = p->patient_column >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : NULL,
                                .numbers = numbers,
@@ -1086,6 +1109,8 @@ static void write_options(const pack *p, anl_json *json)
     anl_json_string(json, "samples", p->schema.image.volume ? "volumes" : p->slices ? "slices" : "images");
     if (o->first_frame)
         anl_json_string(json, "frames", "the first of each file");
+    if (o->deflate > 0)
+        anl_json_integer(json, "deflate", o->deflate);
     if (p->windowed) {
         anl_json_array(json, "window");
         anl_json_number(json, NULL, o->window[0]);
@@ -1244,6 +1269,8 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "the sizes must be 1 to 4096 pixels";
     else if ((int64_t)o->size[0] * o->size[1] * (o->size[2] > 0 ? o->size[2] : 1) > (int64_t)ANL_SCAN_MAX_BYTES / 12)
         wrong = "a sample of this size takes more than 1 GiB";
+    else if (o->deflate < 0 || o->deflate > 9)
+        wrong = "the level of compression is 0 (none) to 9";
     else if (!(o->window[1] >= 0) || !isfinite(o->window[0]) || !isfinite(o->window[1]))
         wrong = "a window has a centre and a positive width";
     else if (o->channels != 1 && o->channels != 3)

@@ -4,9 +4,12 @@
 #include "data/shard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include <anlage/diagnostic_codes.h>
 #include <anlage/modality.h>
@@ -89,6 +92,40 @@ static int image_dims(const anl_shard_image *i, hsize_t first, hsize_t dims[5])
     return rank;
 }
 
+/* ---- what filters do ---- */
+
+/* Byte k of every value together, as HDF5's shuffle filter has it. */
+static void shuffle(const uint8_t *from, uint8_t *to, size_t count, size_t size, bool back)
+{
+    for (size_t k = 0; k < size; k++)
+        for (size_t i = 0; i < count; i++)
+            if (back)
+                to[i * size + k] = from[k * count + i];
+            else
+                to[k * count + i] = from[i * size + k];
+}
+
+bool anl_shard_deflate(const anl_shard_image *image, const void *stored, void **out, size_t *length)
+{
+    const size_t bytes = anl_shard_image_bytes(image), size = (size_t)anl_voxel_bytes(image->type);
+    uLongf room = compressBound((uLong)bytes);
+    uint8_t *shuffled = size > 1 ? malloc(bytes) : NULL;
+    *out = malloc(room);
+    if (!*out || (size > 1 && !shuffled)) {
+        free(shuffled);
+        free(*out);
+        return false;
+    }
+    if (shuffled)
+        shuffle(stored, shuffled, bytes / size, size, false);
+    int result = compress2(*out, &room, shuffled ? shuffled : stored, (uLong)bytes, image->deflate);
+    free(shuffled);
+    *length = room;
+    if (result != Z_OK)
+        free(*out);
+    return result == Z_OK;
+}
+
 /* ---- writing ---- */
 
 struct anl_shard_writer {
@@ -137,6 +174,11 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
         hid_t space = H5Screate_simple(rank, dims, dims), options = anl_hdf5_dataset_options(),
               access = H5Pcreate(H5P_DATASET_ACCESS);
         H5Pset_chunk(options, rank, chunk);
+        if (i->deflate > 0) {
+            if (anl_voxel_bytes(i->type) > 1)
+                H5Pset_shuffle(options);
+            H5Pset_deflate(options, (unsigned)i->deflate);
+        }
         H5Pset_fill_time(options, H5D_FILL_TIME_NEVER); /* every sample is written */
         H5Pset_chunk_cache(access, 0, 0, 0);            /* chunks are written whole */
         image = H5Dcreate2(file, "image", stored_type(i->type), space, H5P_DEFAULT, options, access);
@@ -213,7 +255,7 @@ anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sampl
     hsize_t offset[5] = {(hsize_t)writer->count};
     anl_status status = ANL_OK;
     errno = 0;
-    if (H5Dwrite_chunk(writer->image, H5P_DEFAULT, 0, offset, anl_shard_image_bytes(&schema->image), sample->stored) < 0)
+    if (H5Dwrite_chunk(writer->image, H5P_DEFAULT, 0, offset, sample->length, sample->stored) < 0)
         status = fail(reason, ANL_ERROR_FILE, "cannot write an image to it");
     anl_hdf5_unlock();
     if (status != ANL_OK)
@@ -419,6 +461,44 @@ static anl_status read_table(const anl_shard *shard, const char *name, int width
     return status;
 }
 
+static anl_shard_filters filters_of(hid_t data)
+{
+    hid_t options = H5Dget_create_plist(data);
+    int count = options >= 0 && H5Pget_layout(options) == H5D_CHUNKED ? H5Pget_nfilters(options) : -1;
+    H5Z_filter_t kinds[2] = {0, 0};
+    for (int i = 0; i < count && count <= 2; i++) {
+        unsigned flags, config;
+        size_t none = 0;
+        kinds[i] = H5Pget_filter2(options, (unsigned)i, &flags, &none, NULL, 0, NULL, &config);
+    }
+    if (options >= 0)
+        H5Pclose(options);
+    return count == 0                                                                               ? ANL_FILTERS_NONE
+           : count == 1 && kinds[0] == H5Z_FILTER_DEFLATE                                           ? ANL_FILTERS_DEFLATE
+           : count == 2 && kinds[0] == H5Z_FILTER_SHUFFLE && kinds[1] == H5Z_FILTER_DEFLATE ? ANL_FILTERS_SHUFFLE_DEFLATE
+                                                                                                    : ANL_FILTERS_OTHER;
+}
+
+/* A sample is read past the library where a chunk is a sample and its bytes are this machine's. */
+static void prepare_direct(anl_shard *shard, const char *path)
+{
+    shard->filters = filters_of(shard->data);
+    hid_t options = H5Dget_create_plist(shard->data);
+    hsize_t chunk[5] = {0}, one[5];
+    int rank = image_dims(&shard->image, 1, one);
+    bool fits = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && shard->filters != ANL_FILTERS_OTHER && options >= 0 &&
+                H5Pget_chunk(options, 5, chunk) == rank;
+    for (int k = 0; k < rank && fits; k++)
+        fits = chunk[k] == one[k];
+    if (options >= 0)
+        H5Pclose(options);
+    hid_t type = H5Dget_type(shard->data);
+    fits = fits && H5Tequal(type, stored_type(shard->image.type)) > 0;
+    H5Tclose(type);
+    if (fits)
+        shard->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static anl_status read_image_facts(anl_shard *out, char *reason)
 {
     anl_shard_image *i = &out->image;
@@ -483,7 +563,7 @@ static anl_status read_image_facts(anl_shard *out, char *reason)
 
 anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE])
 {
-    *out = (anl_shard){.file = -1, .data = -1};
+    *out = (anl_shard){.file = -1, .data = -1, .descriptor = -1};
     errno = 0;
     out->file = anl_hdf5_open(path);
     if (out->file < 0)
@@ -507,7 +587,10 @@ anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REAS
         anl_shard_close(out);
         return status;
     }
-    return read_image_facts(out, reason);
+    anl_status status = read_image_facts(out, reason);
+    if (status == ANL_OK)
+        prepare_direct(out, path);
+    return status;
 }
 
 void anl_shard_close(anl_shard *shard)
@@ -517,7 +600,9 @@ void anl_shard_close(anl_shard *shard)
     if (shard->file >= 0)
         H5Fclose(shard->file);
     free(shard->range);
-    *shard = (anl_shard){.file = -1, .data = -1};
+    if (shard->descriptor >= 0)
+        close(shard->descriptor);
+    *shard = (anl_shard){.file = -1, .data = -1, .descriptor = -1};
 }
 
 anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE])
@@ -533,6 +618,61 @@ anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *st
         H5Sclose(space);
     if (memory >= 0)
         H5Sclose(memory);
+    return status;
+}
+
+bool anl_shard_locate(const anl_shard *shard, int64_t sample, anl_shard_place *out)
+{
+    if (shard->descriptor < 0)
+        return false;
+    hsize_t offset[5] = {(hsize_t)sample}, length = 0;
+    unsigned mask = 0;
+    haddr_t address = HADDR_UNDEF;
+    if (H5Dget_chunk_info_by_coord(shard->data, offset, &mask, &address, &length) < 0 || address == HADDR_UNDEF || length == 0 || mask != 0)
+        return false; /* a chunk that was never written, or one that a filter left out: the library knows */
+    if (shard->filters == ANL_FILTERS_NONE && length != anl_shard_image_bytes(&shard->image))
+        return false;
+    *out = (anl_shard_place){
+        .descriptor = fcntl(shard->descriptor, F_DUPFD_CLOEXEC, 0), .filters = shard->filters, .address = address, .length = length};
+    return out->descriptor >= 0;
+}
+
+static anl_status read_bytes(const anl_shard_place *place, uint8_t *to, char *reason)
+{
+    for (uint64_t done = 0; done < place->length;) {
+        ssize_t got = pread(place->descriptor, to + done, place->length - done, (off_t)(place->address + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "an image cannot be read: %s", got < 0 ? strerror(errno) : "the file ends early");
+        done += (uint64_t)got;
+    }
+    return ANL_OK;
+}
+
+static anl_status inflate_place(const anl_shard_image *image, const anl_shard_place *place, uint8_t *stored, char *reason)
+{
+    const size_t bytes = anl_shard_image_bytes(image), size = (size_t)anl_voxel_bytes(image->type);
+    const bool shuffled = place->filters == ANL_FILTERS_SHUFFLE_DEFLATE && size > 1;
+    uint8_t *packed = place->length <= ANL_SCAN_MAX_BYTES * 2 ? malloc(place->length) : NULL, *plain = shuffled ? malloc(bytes) : stored;
+    anl_status status = packed && plain ? read_bytes(place, packed, reason) : anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for an image");
+    uLongf length = (uLongf)bytes;
+    if (status == ANL_OK && (uncompress(plain, &length, packed, (uLong)place->length) != Z_OK || length != bytes))
+        status = anl_scan_refuse(reason, ANL_ERROR_FORMAT, "an image cannot be read: its compressed bytes are damaged");
+    if (status == ANL_OK && shuffled)
+        shuffle(plain, stored, bytes / size, size, true);
+    if (shuffled)
+        free(plain);
+    free(packed);
+    return status;
+}
+
+anl_status anl_shard_read_place(const anl_shard_image *image, anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE])
+{
+    anl_status status =
+        place->filters == ANL_FILTERS_NONE ? read_bytes(place, stored, reason) : inflate_place(image, place, stored, reason);
+    close(place->descriptor);
+    place->descriptor = -1;
     return status;
 }
 

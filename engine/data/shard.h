@@ -53,8 +53,11 @@ typedef struct anl_shard_image {
     double scale, offset;
     anl_values values;
     const char *unit; /* of ANL_VALUES_UNIT, else "" */
+    int deflate;      /* level of compression, 1 to 9; 0: none */
 } anl_shard_image;
 size_t anl_shard_image_bytes(const anl_shard_image *image); /* of one sample */
+/* A sample as it lies in the file: shuffled by bytes and deflated, as HDF5's filters of these names do it. *out: malloc'd. False: no memory. */
+bool anl_shard_deflate(const anl_shard_image *image, const void *stored, void **out, size_t *length);
 /* A scan whose voxels are a stored sample, borrowed. */
 anl_scan anl_shard_scan(const anl_shard_image *image, void *stored);
 
@@ -70,7 +73,8 @@ typedef struct anl_shard_schema {
 } anl_shard_schema;
 
 typedef struct anl_shard_sample {
-    const void *stored; /* anl_shard_image_bytes, little-endian */
+    const void *stored; /* anl_shard_image_bytes, little-endian; or what anl_shard_deflate made of them */
+    size_t length;      /* bytes of it */
     const char *file, *patient; /* patient: NULL or "" where there is none */
     const double *numbers;      /* [columns], NaN or code -1 where missing (texts are skipped) */
     const char *const *texts;   /* [columns], only those of kind text are looked at */
@@ -92,8 +96,18 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
 void anl_shard_abandon(anl_shard_writer **writer);
 
 /* ---- reading (all under the HDF5 lock, held by the caller) ---- */
+/* How the library's filters, if any, can be done without it, by several threads at once. */
+typedef enum anl_shard_filters {
+    ANL_FILTERS_NONE,
+    ANL_FILTERS_DEFLATE,         /* … of plain bytes */
+    ANL_FILTERS_SHUFFLE_DEFLATE, /* … of shuffled ones */
+    ANL_FILTERS_OTHER,           /* the library reads */
+} anl_shard_filters;
+
 typedef struct anl_shard {
     hid_t file, data; /* data: the image */
+    int descriptor;   /* of the same file, for reading past the library; -1: the library reads */
+    anl_shard_filters filters;
     int64_t count;
     anl_shard_image image;
     char unit[16];
@@ -104,6 +118,15 @@ anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REAS
 void anl_shard_close(anl_shard *shard);
 /* One sample, anl_shard_image_bytes in this machine's byte order. */
 anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE]);
+/* Where a sample lies in the file, so that it can be read outside of the lock. false: the library must read it. */
+typedef struct anl_shard_place {
+    int descriptor; /* a duplicate: the shard may be closed meanwhile. anl_shard_read_place closes it */
+    anl_shard_filters filters;
+    uint64_t address, length;
+} anl_shard_place;
+bool anl_shard_locate(const anl_shard *shard, int64_t sample, anl_shard_place *out);
+/* Reads what was located; not under the lock. */
+anl_status anl_shard_read_place(const anl_shard_image *image, anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE]);
 /* What the graph is given of a stored value of the sample: stored * factor + shift. */
 void anl_shard_meaning(const anl_shard *shard, int64_t sample, double *factor, double *shift);
 /* Names of the label columns in the order of labels.csv; in the arena. */

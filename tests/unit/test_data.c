@@ -25,6 +25,7 @@
 #include "data/csv.h"
 #include "data/hdf5.h"
 #include "data/scan.h"
+#include "data/shard.h"
 
 static char root[64];
 static anl_arena *arena;
@@ -1259,6 +1260,59 @@ START_TEST(volumes_stay_volumes_or_become_slices)
 }
 END_TEST
 
+START_TEST(compressed_shards_hold_the_same)
+{
+    make_volumes("set", 2);
+    anl_pack_report report;
+    float values[2][2 * 4 * 8 * 16];
+    for (int k = 0; k < 2; k++) {
+        anl_pack_options o = pack_options("set", k ? "deflated" : "plain");
+        o.labels = NULL;
+        o.fraction_valid = o.fraction_test = 0;
+        o.size[0] = 16;
+        o.size[1] = 8;
+        o.size[2] = 4;
+        o.deflate = k ? 6 : 0;
+        packed(&o, &report);
+        anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
+        anl_dataset *set = opened(k ? "deflated/*.h5" : "plain/*.h5", &field, 1, 1, false, false);
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(anl_dataset_read(set, i, 0, values[k] + 512 * i, NULL, problems), ANL_OK);
+        anl_dataset_free(&set);
+    }
+    ck_assert_int_eq(memcmp(values[0], values[1], sizeof values[0]), 0);
+    /* The library's own filters read them as well. */
+    char reason[ANL_REASON_SIZE];
+    anl_shard shard;
+    int16_t stored[512];
+    anl_hdf5_lock();
+    ck_assert_int_eq(anl_shard_open(in_root("deflated/train-00000.h5"), &shard, reason), ANL_OK);
+    ck_assert_int_eq(shard.filters, ANL_FILTERS_SHUFFLE_DEFLATE);
+    ck_assert_int_eq(anl_shard_read_image(&shard, 1, stored, reason), ANL_OK);
+    anl_shard_close(&shard);
+    anl_hdf5_unlock();
+    for (int z = 0; z < 4; z++)
+        ck_assert_int_eq(stored[128 * z + 1], 50 + 10 * z);
+    /* Damaged bytes are an error, never an image. */
+    size_t length;
+    uint8_t *bytes = read_bytes(in_root("deflated/train-00000.h5"), &length);
+    anl_shard_place place;
+    anl_hdf5_lock();
+    ck_assert_int_eq(anl_shard_open(in_root("deflated/train-00000.h5"), &shard, reason), ANL_OK);
+    ck_assert(anl_shard_locate(&shard, 0, &place));
+    close(place.descriptor);
+    anl_shard_close(&shard);
+    anl_hdf5_unlock();
+    bytes[place.address + place.length / 2] ^= 0x55;
+    write_bytes(in_root("deflated/train-00000.h5"), bytes, length);
+    anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
+    anl_dataset *set = opened("deflated/*.h5", &field, 1, 1, false, false);
+    ck_assert_int_eq(anl_dataset_read(set, 0, 0, values[0], NULL, problems), ANL_ERROR_FORMAT);
+    ck_assert(has_code(ANL_A_shard_invalid));
+    anl_dataset_free(&set);
+}
+END_TEST
+
 static bool stop_now(void *context)
 {
     int *polls = context;
@@ -1757,6 +1811,7 @@ int main(void)
         T(mixed_depths_become_sixteen_bits),
         T(colour_and_grey_are_converted),
         T(volumes_stay_volumes_or_become_slices),
+        T(compressed_shards_hold_the_same),
         T(bad_input_is_skipped_counted_or_refused),
         T(a_full_disk_is_an_error_that_leaves_nothing),
         T(labels_can_be_few),

@@ -87,6 +87,21 @@ void anl_loader_free(anl_loader **loader);
 anl_status anl_loader_next(anl_loader *loader, const anl_batch **batch, anl_diagnostics *diagnostics);
 double anl_loader_waited(const anl_loader *loader); /* seconds spent waiting in anl_loader_next so far */
 
+/* Batches of all images of the shards that match, in training order, beside reading the same files from end to end. Before each of the two the
+ * files are dropped from the system's cache, as far as it lets them go. seconds: at least so long is read, whole epochs. */
+typedef struct anl_loader_bench_options {
+    const char *pattern; /* glob of shards */
+    int batch, threads;  /* 0: 64, 1 */
+    bool warm;           /* leave the cache as it is */
+    double seconds;      /* 0: 2 */
+} anl_loader_bench_options;
+typedef struct anl_loader_bench_result {
+    int64_t samples, bytes;                  /* of the set, as stored */
+    double images_per_second, bytes_per_second; /* the loader's: stored bytes of the samples it delivered */
+    double plain_bytes_per_second;           /* sequential */
+} anl_loader_bench_result;
+anl_status anl_loader_bench(const anl_loader_bench_options *options, anl_diagnostics *diagnostics, anl_loader_bench_result *out);
+
 /* ---- packing ---- */
 typedef enum anl_pack_form { ANL_PACK_AUTO, ANL_PACK_SLICES, ANL_PACK_VOLUMES } anl_pack_form;
 typedef struct anl_pack_options {
@@ -98,6 +113,7 @@ typedef struct anl_pack_options {
                                   their shape in mm where the spacing is known, and padded around: black, or as dark as the scan gets */
     anl_pack_form form;        /* AUTO: files of several slices become volumes, files of one become images; both kinds are A0809 */
     bool first_frame;          /* of files with several (time points, …) only the first becomes samples; else all do */
+    int deflate;               /* level of compression of the samples, 1 to 9; 0: none, which loads fastest */
     double window[2];          /* centre and width: values become 0 at its lower end and 1 at its upper end; width 0: they keep their meaning */
     int channels;              /* 1 or 3 */
     double fraction_valid, fraction_test; /* e.g. 0.15, 0.15 */
