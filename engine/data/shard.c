@@ -600,6 +600,7 @@ void anl_shard_close(anl_shard *shard)
     if (shard->file >= 0)
         H5Fclose(shard->file);
     free(shard->range);
+    free(shard->places);
     if (shard->descriptor >= 0)
         close(shard->descriptor);
     *shard = (anl_shard){.file = -1, .data = -1, .descriptor = -1};
@@ -621,19 +622,30 @@ anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *st
     return status;
 }
 
-bool anl_shard_locate(const anl_shard *shard, int64_t sample, anl_shard_place *out)
+bool anl_shard_locate(anl_shard *shard, int64_t sample, anl_shard_place *out)
 {
     if (shard->descriptor < 0)
         return false;
-    hsize_t offset[5] = {(hsize_t)sample}, length = 0;
-    unsigned mask = 0;
-    haddr_t address = HADDR_UNDEF;
-    if (H5Dget_chunk_info_by_coord(shard->data, offset, &mask, &address, &length) < 0 || address == HADDR_UNDEF || length == 0 || mask != 0)
-        return false; /* a chunk that was never written, or one that a filter left out: the library knows */
-    if (shard->filters == ANL_FILTERS_NONE && length != anl_shard_image_bytes(&shard->image))
+    if (!shard->places)
+        shard->places = calloc((size_t)shard->count, 2 * sizeof *shard->places);
+    if (!shard->places)
         return false;
-    *out = (anl_shard_place){
-        .descriptor = fcntl(shard->descriptor, F_DUPFD_CLOEXEC, 0), .filters = shard->filters, .address = address, .length = length};
+    uint64_t *known = &shard->places[2 * sample];
+    if (known[1] == 0) {
+        hsize_t offset[5] = {(hsize_t)sample}, length = 0;
+        unsigned mask = 0;
+        haddr_t address = HADDR_UNDEF;
+        if (H5Dget_chunk_info_by_coord(shard->data, offset, &mask, &address, &length) < 0 || address == HADDR_UNDEF || mask != 0)
+            return false; /* a chunk that was never written, or one that a filter left out: the library knows */
+        if (length == 0 || (shard->filters == ANL_FILTERS_NONE && length != anl_shard_image_bytes(&shard->image)))
+            return false;
+        known[0] = address;
+        known[1] = length;
+    }
+    *out = (anl_shard_place){.descriptor = fcntl(shard->descriptor, F_DUPFD_CLOEXEC, 0),
+                             .filters = shard->filters,
+                             .address = known[0],
+                             .length = known[1]};
     return out->descriptor >= 0;
 }
 

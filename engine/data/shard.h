@@ -108,6 +108,7 @@ typedef struct anl_shard {
     hid_t file, data; /* data: the image */
     int descriptor;   /* of the same file, for reading past the library; -1: the library reads */
     anl_shard_filters filters;
+    uint64_t *places; /* [count][2]: address and length of each sample once it was looked for (the library goes through all chunks each time) */
     int64_t count;
     anl_shard_image image;
     char unit[16];
@@ -124,7 +125,7 @@ typedef struct anl_shard_place {
     anl_shard_filters filters;
     uint64_t address, length;
 } anl_shard_place;
-bool anl_shard_locate(const anl_shard *shard, int64_t sample, anl_shard_place *out);
+bool anl_shard_locate(anl_shard *shard, int64_t sample, anl_shard_place *out);
 /* Reads what was located; not under the lock. */
 anl_status anl_shard_read_place(const anl_shard_image *image, anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE]);
 /* What the graph is given of a stored value of the sample: stored * factor + shift. */
