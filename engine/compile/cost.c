@@ -122,21 +122,30 @@ static void add_work(anl_cost *own, const anl_kernel *k, double share, anl_cost_
     own->seconds += share * seconds;
 }
 
+static int by_offset(const void *a, const void *b)
+{
+    const anl_state_place *x = *(const anl_state_place *const *)a, *y = *(const anl_state_place *const *)b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* Each member of an arena has its part of the kernel, padding included: so it costs the same whatever else lies there. */
 static void share_out(builder *b, const anl_kernel *k, anl_cost_rates rates, double seconds)
 {
     const anl_state_layout *l = b->layout;
     const anl_state_place *arena = &l->places[place_of(b, k->owner)];
-    int64_t end = arena->offset + arena->count * (l->f64 ? 8 : 4), sum = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < l->count; i++) {
-            const anl_state_place *p = &l->places[i];
-            if (!p->in_arena || p->offset < arena->offset || p->offset >= end)
-                continue;
-            if (pass)
-                add_work(&entry_of_owner(b, p->path)->own, k, (double)p->count / (double)sum, rates, seconds);
-            else
-                sum += p->count;
-        }
+    const anl_state_place **members = ANL_NEW_ARRAY(b->arena, const anl_state_place *, l->count + 1);
+    int64_t end = arena->offset + arena->count * (l->f64 ? 8 : 4);
+    int count = 0;
+    for (int i = 0; i < l->count; i++)
+        if (l->places[i].in_arena && l->places[i].offset >= arena->offset && l->places[i].offset < end)
+            members[count++] = &l->places[i];
+    if (count > 1)
+        qsort(members, (size_t)count, sizeof(*members), by_offset);
+    for (int i = 0; i < count; i++) {
+        int64_t from = i ? members[i]->offset : arena->offset, to = i + 1 < count ? members[i + 1]->offset : end;
+        add_work(&entry_of_owner(b, members[i]->path)->own, k, (double)(to - from) / (double)(end - arena->offset), rates,
+                 seconds);
+    }
 }
 
 static void count_kernels(builder *b, anl_cost_rates rates, const double *seconds)
@@ -252,6 +261,22 @@ static bool sum_up(entry *e)
     return any;
 }
 
+/* Behind all that is computed. */
+static void move_last(entry *e)
+{
+    entry *parent = e->parent;
+    if (parent->last == e)
+        return;
+    for (entry **at = &parent->first; *at; at = &(*at)->next)
+        if (*at == e) {
+            *at = e->next;
+            break;
+        }
+    e->next = NULL;
+    parent->last->next = e;
+    parent->last = e;
+}
+
 static void list_lines(anl_cost_tree *tree, const entry *e, int parent)
 {
     int at = tree->count++;
@@ -277,6 +302,8 @@ anl_cost_tree *anl_cost_tree_new(anl_arena *arena, const anl_graph *graph, const
     count_states(&b);
     count_kernels(&b, rates, seconds);
     count_peak(&b);
+    if (b.shared)
+        move_last(b.shared);
     sum_up(&b.root);
     anl_cost_tree *tree = ANL_NEW(arena, anl_cost_tree);
     tree->lines = ANL_NEW_ARRAY(arena, anl_cost_line, b.count + 1);

@@ -102,6 +102,16 @@ anl_status anl_checkpoint_write(anl_session *s, const char *path, const anl_chec
     return ANL_OK;
 }
 
+int64_t anl_checkpoint_bytes(const anl_state_layout *layout)
+{
+    enum { OF_FILE = 4096, OF_DATASET = 352 }; /* HDF5's own: headers, names, attributes */
+    int64_t bytes = OF_FILE;
+    for (int i = 0; i < layout->count; i++)
+        if (!anl_place_is_arena(layout, i))
+            bytes += OF_DATASET + layout->places[i].count * 4;
+    return bytes;
+}
+
 static anl_status refuse(anl_diagnostics *diagnostics, const char *path, anl_span span, const char *what)
 {
     anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_checkpoint_invalid, span, "%s: %s", path, what);

@@ -78,6 +78,8 @@ anl_status anl_checkpoint_read(anl_session *session, const char *path, bool all,
 /* Weights and states under `from.` become those under `module.`. Returns how many in *count. */
 anl_status anl_checkpoint_module(anl_session *session, const char *path, const char *from, const char *module, anl_span span, int *count,
                                  anl_diagnostics *diagnostics);
+/* Bytes of a checkpoint file, within a few percent. */
+int64_t anl_checkpoint_bytes(const anl_state_layout *layout);
 /* The device's choices of lowerings that a checkpoint carries; NULL: none, or no such file. */
 const char *anl_checkpoint_choices(anl_arena *arena, const char *path);
 /* The newest checkpoint of a run folder that opens, in *path; NULL: the folder has none. Newer broken ones are warned of.
@@ -89,6 +91,18 @@ anl_status anl_checkpoint_find(anl_arena *arena, const char *named, anl_span spa
 /* ---- evaluation on an open session (evaluate.c) ---- */
 anl_status anl_session_evaluate(anl_session *session, int split, bool (*stop)(void *), void *context, anl_arena *arena, anl_diagnostics *diagnostics,
                                 anl_metric_value **values, int *count, int64_t *samples);
+
+/* ---- timing on an open session (bench.c) ---- */
+typedef struct anl_profile {
+    anl_session *session;
+    anl_phase *phase;
+    double *seconds; /* [kernel_count]: each kernel on its own, the median of a few runs */
+    double step;     /* a whole step, the median of a few */
+} anl_profile;
+/* Prepares a recipe on its device and runs steps of random images, from `step` on, or batches of its evaluation. *out is to be freed
+ * whatever the status is. */
+anl_status anl_profile_run(const anl_run_source *source, bool evaluate, int64_t step, anl_diagnostics *diagnostics, anl_profile *out);
+void anl_profile_free(anl_profile *profile);
 
 double anl_seconds(void); /* monotonic */
 

@@ -46,6 +46,14 @@ verdict("every key of the JSON is documented", undocumented)
 of_severity = {s: sum(d["severity"] == s for d in everything["diagnostics"]) for s in ("error", "warning")}
 verdict("the JSON counts what it holds", everything["errors"] != of_severity["error"] or everything["warnings"] != of_severity["warning"] or not of_severity["warning"])
 
+# ---- accounts: every key of `anlage explain --format json` is described ----
+with open(f"{root}/specs/README.md", encoding="utf-8") as file:
+    section = file.read().split("## Accounts for programs")[1].split("\n## ")[0]
+swav, bench = f"{root}/specs/pretrain/swav.yaml", f"{root}/specs/pretrain/bench.yaml"
+for name, *arguments in (("an account", swav), ("a judged account", swav, "--assume", "memory=1GiB"), ("a comparison", swav, bench)):
+    account = json.loads(subprocess.run([anlage, "explain", *arguments, "--format", "json"], capture_output=True, text=True).stdout)
+    verdict(f"every key of {name} is documented", sorted(k for k in keys(account) if f"`{k}`" not in section) or account["version"] != 1)
+
 # ---- SARIF ----
 with open(schema_file, encoding="utf-8") as file:
     schema = json.load(file)

@@ -7,48 +7,11 @@
 
 #include "base/folders.h"
 #include "lint/resources.h"
-
-/* A mean over 64 pixels of 2 channels, a linear map to 3 classes with bias, trained with momentum. */
-static const char small[] =
-    "anlage: 1\n"
-    "title: Small\n"
-    "params: {batch: {default: 8, range: [1, 100000]}, slots: 10}\n"
-    "data:\n"
-    "  train:\n"
-    "    shards: none\n"
-    "    fields:\n"
-    "      image: {axes: {channel: 2, y: 8, x: 8}}\n"
-    "      label: {axes: {class: 3}}\n"
-    "functions:\n"
-    "  affine:\n"
-    "    inputs: {x: [channel]}\n"
-    "    params: {features: int}\n"
-    "    weights:\n"
-    "      weight: {axes: {class: features, channel: x.channel}, init: 0.5, kind: matrix}\n"
-    "      bias: {axes: {class: features}, init: 0, kind: bias}\n"
-    "    returns: dot(x, weight, over=channel) + bias\n"
-    "  momentum:\n"
-    "    inputs: {weight: [...axes], gradient: [...axes]}\n"
-    "    params: {lr: 0.1}\n"
-    "    state:\n"
-    "      velocity: {like: weight, init: 0, update: 0.9 * velocity + gradient}\n"
-    "    returns: weight - lr * next(velocity)\n"
-    "modules:\n"
-    "  head: affine(features=3)\n"
-    "state:\n"
-    "  seen: {axes: {slot: slots}, init: 0, update: \"seen + mean(image, over=[batch, channel, y, x])\"}\n"
-    "graph:\n"
-    "  scores: head(mean(image, over=[y, x]))\n"
-    "losses:\n"
-    "  squares: {value: \"mean((scores - label) ** 2, over=all)\"}\n"
-    "train:\n"
-    "  length: 10it\n"
-    "  optimizer:\n"
-    "    - {weights: \"*\", rule: momentum(lr=0.1)}\n";
+#include "small_recipe.h"
 
 static anl_recipe *read_small(anl_diagnostics *d)
 {
-    anl_document document = {"small.yaml", small, sizeof small - 1};
+    anl_document document = {"small.yaml", small_recipe, sizeof small_recipe - 1};
     anl_recipe *recipe = NULL;
     anl_status status = anl_recipe_read_documents("small.yaml", &document, 1, NULL, 0, NULL, d, &recipe);
     if (status != ANL_OK) {
@@ -117,7 +80,7 @@ START_TEST(largest_batch_is_the_largest)
     static const int64_t memories[] = {16 << 10, 100 << 10, 1 << 20, 3 << 20};
     anl_diagnostics *d = anl_diagnostics_new();
     anl_recipe *recipe = read_small(d);
-    anl_document document = {"small.yaml", small, sizeof small - 1};
+    anl_document document = {"small.yaml", small_recipe, sizeof small_recipe - 1};
     for (size_t i = 0; i < ANL_COUNT(memories); i++) {
         anl_limits limits = {.name = "it", .memory = memories[i]};
         anl_built built;
@@ -158,7 +121,7 @@ START_TEST(largest_tensor_bounds_the_batch)
     anl_built_free(&built);
     anl_recipe_free(&recipe);
     anl_diagnostics_free(&d);
-    anl_document document = {"small.yaml", small, sizeof small - 1};
+    anl_document document = {"small.yaml", small_recipe, sizeof small_recipe - 1};
     char *report = NULL;
     ck_assert_int_eq(lint("small.yaml", &document, "batch=20", "storage_range=5200", ANL_A_device_range, &report), 1);
     ck_assert_ptr_nonnull(strstr(report, "small.yaml:8:7: error[A0706]: the tensor `image` takes 10.0 KiB"));
@@ -176,7 +139,7 @@ START_TEST(what_takes_most_is_named)
     ck_assert_ptr_nonnull(strstr(report, "swav.yaml:10:20: error[A1201]"));
     ck_assert_ptr_nonnull(strstr(report, "most of it in encoder.layer1"));
     free(report);
-    anl_document document = {"small.yaml", small, sizeof small - 1};
+    anl_document document = {"small.yaml", small_recipe, sizeof small_recipe - 1};
     ck_assert_int_eq(lint("small.yaml", &document, "slots=1048576", "memory=2MiB", ANL_A_memory_exceeded, &report), 1);
     ck_assert_ptr_nonnull(strstr(report, "most of it in seen 4.0 MiB"));
     ck_assert_ptr_nonnull(strstr(report, "no batch fits"));
