@@ -17,6 +17,8 @@ static anl_status explain_one(const anl_explain_options *o, FILE *out, anl_diagn
         anl_program_print(a.program, out);
         if (o->kernel >= 0 && o->kernel < a.program->kernel_count)
             anl_kernel_print(a.program, o->kernel, out);
+    } else if (status == ANL_OK && a.recipe->library && !o->json) {
+        fprintf(out, "%s: %d functions; nothing is computed until a spec imports them\n", a.spec, a.recipe->function_count);
     } else if (status == ANL_OK && o->json) {
         anl_account_json(&a, o->depth, out);
     } else if (status == ANL_OK) {

@@ -604,6 +604,21 @@ START_TEST(json_is_json)
 }
 END_TEST
 
+START_TEST(libraries_compute_nothing)
+{
+    char path[1024], *text = NULL;
+    size_t length = 0;
+    anl_diagnostics *d = anl_diagnostics_new();
+    anl_explain_options options = {.spec = spec_path(path, sizeof path, "lib/losses.yaml"), .kernel = -1};
+    FILE *out = open_memstream(&text, &length);
+    ck_assert_int_eq(anl_explain(&options, out, d), ANL_OK);
+    fclose(out);
+    ck_assert_ptr_nonnull(strstr(text, "functions; nothing is computed"));
+    free(text);
+    anl_diagnostics_free(&d);
+}
+END_TEST
+
 START_TEST(devices_are_judged)
 {
     char *text = explained((anl_explain_options){.kernel = -1, .depth = 1, .assume = "memory=1GiB"});
@@ -637,6 +652,7 @@ int main(void)
     tcase_add_test(c, programs_are_compared_by_line);
     tcase_add_test(c, json_is_json);
     tcase_add_test(c, devices_are_judged);
+    tcase_add_test(c, libraries_compute_nothing);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

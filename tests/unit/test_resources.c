@@ -4,9 +4,11 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "base/folders.h"
 #include "lint/resources.h"
+#include "run/session.h"
 #include "small_recipe.h"
 
 static anl_recipe *read_small(anl_diagnostics *d)
@@ -189,6 +191,41 @@ START_TEST(descriptions_are_read)
 }
 END_TEST
 
+/* State of more bytes than this machine has: told with its place before anything is allocated. */
+START_TEST(runs_are_judged_before_they_begin)
+{
+    enum { SLOTS = 1000000000 };
+#ifndef __SANITIZE_ADDRESS__
+    struct rlimit most = {(rlim_t)4 << 30, (rlim_t)4 << 30}; /* should it be allocated all the same */
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &most), 0);
+#endif
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    char path[] = "/tmp/anlage-large-XXXXXX", *text = strdup(small_recipe), *graph = strstr(text, "graph:\n");
+    FILE *file = fdopen(mkstemp(path), "w");
+    fwrite(text, 1, (size_t)(graph - text), file);
+    for (int i = 0; i < memory / (4 * (int64_t)SLOTS) + 2; i++)
+        fprintf(file, "  large%d: {axes: {slot: %d}, init: 0, update: large%d + 1}\n", i, SLOTS, i);
+    fputs(graph, file);
+    fclose(file);
+    anl_run_source source = {.spec = path, .device = "host", .threads = 1};
+    anl_diagnostics *d = anl_diagnostics_new();
+    anl_session *s = NULL;
+    ck_assert_int_eq(anl_session_open(&source, d, &s), ANL_OK);
+    ck_assert_int_eq(anl_session_prepare(s, &source, ANL_PREPARE_TRAIN, 1000, NULL, 0, d), ANL_ERROR_LIMIT);
+    ck_assert_int_eq(anl_diagnostics_errors(d), 1); /* that nothing reads these states is a warning */
+    const anl_diagnostic *told = anl_diagnostics_get(d, anl_diagnostics_count(d) - 1);
+    ck_assert_int_eq(told->code, ANL_A_memory_exceeded);
+    ck_assert_int_eq(told->span.line, 3); /* the batch */
+    ck_assert_ptr_nonnull(strstr(told->message, "(host) has "));
+    ck_assert_ptr_nonnull(strstr(told->notes[told->note_count - 1], "large0 3.7 GiB"));
+    ck_assert_ptr_nonnull(strstr(told->suggestion, "no batch fits"));
+    anl_session_free(&s);
+    anl_diagnostics_free(&d);
+    unlink(path);
+    free(text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resources");
@@ -199,6 +236,7 @@ int main(void)
     tcase_add_test(c, largest_tensor_bounds_the_batch);
     tcase_add_test(c, what_takes_most_is_named);
     tcase_add_test(c, descriptions_are_read);
+    tcase_add_test(c, runs_are_judged_before_they_begin);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
