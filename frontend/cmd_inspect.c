@@ -1,9 +1,10 @@
-/* anlage inspect: shows what shards hold.
- * In: shards, or folders with shards. Out: samples, sizes, values, labels, patients and provenance as text. */
+/* anlage inspect: shows what shards and scans hold.
+ * In: shards, folders with shards, image files of any kind. Out: samples, sizes, values, labels, patients and provenance as text. */
 #include <getopt.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <anlage/dataset.h>
@@ -11,9 +12,23 @@
 #include "command.h"
 
 static const char usage[] =
-    "usage: anlage inspect SHARD-or-DIR...\n"
+    "usage: anlage inspect SHARD-or-DIR-or-FILE...\n"
     "\n"
-    "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote.\n";
+    "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote;\n"
+    "of image files (those that `anlage pack` reads): size, values as stored and what they stand for, place in the\n"
+    "patient, and a SHA-256 of the voxels (little-endian, [frame][z][y][x][channel]).\n";
+
+/* A shard is a whole HDF5 file; FILE.h5:/path is an array in one. */
+static bool is_hdf5(const char *path)
+{
+    static const char mark[8] = "\x89HDF\r\n\x1a\n";
+    char first[8] = {0};
+    FILE *file = fopen(path, "rb");
+    const bool good = file && fread(first, 1, sizeof first, file) == sizeof first && !memcmp(first, mark, sizeof mark);
+    if (file)
+        fclose(file);
+    return good;
+}
 
 int anl_cmd_inspect(int argc, char **argv)
 {
@@ -27,7 +42,7 @@ int anl_cmd_inspect(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (optind == argc)
-        return usage_error("inspect", usage, "give shards, or folders that hold some");
+        return usage_error("inspect", usage, "give shards, folders that hold some, or image files");
     anl_diagnostics *diagnostics = anl_diagnostics_new();
     anl_status status = ANL_OK;
     for (int i = optind; i < argc; i++) {
@@ -43,7 +58,8 @@ int anl_cmd_inspect(int argc, char **argv)
             }
         } else {
             /* A folder without shards says so in the words of a file that is none. */
-            anl_status one = anl_shard_inspect(argv[i], stdout, diagnostics);
+            anl_status one = folder || is_hdf5(argv[i]) ? anl_shard_inspect(argv[i], stdout, diagnostics)
+                                                        : anl_scan_inspect(argv[i], stdout, diagnostics);
             status = one != ANL_OK ? one : status;
         }
         globfree(&found);

@@ -20,6 +20,7 @@ module:zlib           zlib1g-dev
 module:check          check
 module:openblas       libopenblas-dev
 module:libcjson       libcjson-dev
+header:dcmtk/config/osconfig.h libdcmtk-dev
 header:glslang/Include/glslang_c_interface.h glslang-dev
 library:SPIRV-Tools-opt spirv-tools
 "

@@ -17,7 +17,7 @@ verdict() {
 
 # file:line:included for every include; "x" and <x> keep their marks
 includes() {
-    find "$@" -name '*.[ch]' -exec grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' {} + |
+    find "$@" \( -name '*.[ch]' -o -name '*.cc' \) -exec grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' {} + |
         sed -E 's/^([^:]*:[0-9]*:)[[:space:]]*#[[:space:]]*include[[:space:]]*(["<][^">]*[">]).*/\1\2/' | sort
 }
 
@@ -68,7 +68,7 @@ only() { includes engine frontend | grep -E ":<$1" | grep -vE "^$2"; }
 verdict "vulkan and glslang in device/vulkan only" "$(only '(vulkan|glslang|spirv)' 'engine/device/vulkan/')"
 verdict "cblas in device/host only" "$(only 'cblas' 'engine/device/host/')"
 verdict "yaml in spec only" "$(only 'yaml' 'engine/spec/')"
-verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib)' 'engine/data/')"
+verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib|dcmtk|nifti)' 'engine/data/')"
 verdict "cJSON in the frontend only" "$(only 'cjson' 'frontend/')"
 verdict "hdf5 in data and run only" "$(only 'hdf5' 'engine/(data|run)/')"
 verdict "frontend and samples see public headers only" "$(includes frontend samples | grep -E ':"[^"]*/')"
@@ -76,7 +76,7 @@ verdict "public headers include public and C headers only" "$(includes engine/in
     grep -vE ':<(anlage/[a-z_]+|stdarg|stdbool|stddef|stdint|stdio)\.h>$')"
 
 verdict "the engine names no method" "$(grep -rniE 'swav|simclr|byol|moco|sinkhorn|resnet' engine shaders)"
-verdict "files say what they are for" "$(find engine frontend samples tests -name '*.[ch]' | sort | while read -r file; do
+verdict "files say what they are for" "$(find engine frontend samples tests \( -name '*.[ch]' -o -name '*.cc' \) | sort | while read -r file; do
     head -c 3 "$file" | grep -q '^/\* ' || echo "$file"
 done)"
 

@@ -25,6 +25,7 @@ layer:VkLayer_khronos_validation.json vulkan-validationlayers
 python:jsonschema python3-jsonschema
 python:yaml python3-yaml
 command:dot graphviz
+command:dcmdump dcmtk
 command:timeout coreutils
 command:python3 python3
 command:nvim neovim"

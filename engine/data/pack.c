@@ -856,23 +856,6 @@ static bool all_finite(const anl_scan *scan)
     return true;
 }
 
-/* Chunks are written as they lie: little-endian. */
-static void to_file_order(uint8_t *bytes, size_t count, size_t size)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (size_t k = 0; k < count; k++)
-        for (size_t a = 0; a < size / 2; a++) {
-            uint8_t b = bytes[k * size + a];
-            bytes[k * size + a] = bytes[k * size + size - 1 - a];
-            bytes[k * size + size - 1 - a] = b;
-        }
-#else
-    (void)bytes;
-    (void)count;
-    (void)size;
-#endif
-}
-
 static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
 {
     const anl_shard_image *image = &p->schema.image;
@@ -910,7 +893,7 @@ static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
     }
     if (status != ANL_OK)
         return anl_scan_refuse(r->reason, status, "no memory to resample it");
-    to_file_order(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
+    anl_voxels_little(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
     if (image->deflate == 0)
         return ANL_OK;
     r->packed = calloc((size_t)r->count, sizeof *r->packed);

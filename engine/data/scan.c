@@ -126,6 +126,22 @@ void anl_scan_stored(const anl_scan *scan, int64_t first, int64_t count, double 
 #undef TAKE
 }
 
+void anl_voxels_little(uint8_t *bytes, size_t count, size_t size)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t k = 0; k < count; k++)
+        for (size_t a = 0; a < size / 2; a++) {
+            uint8_t b = bytes[k * size + a];
+            bytes[k * size + a] = bytes[k * size + size - 1 - a];
+            bytes[k * size + size - 1 - a] = b;
+        }
+#else
+    (void)bytes;
+    (void)count;
+    (void)size;
+#endif
+}
+
 anl_status anl_scan_allocate(anl_scan *s, bool voxels, char reason[ANL_REASON_SIZE])
 {
     if (s->width < 1 || s->height < 1 || s->depth < 1 || s->frames < 1)

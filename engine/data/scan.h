@@ -24,6 +24,9 @@ typedef struct anl_scan_reader {
 } anl_scan_reader;
 extern const anl_scan_reader anl_reader_dicom, anl_reader_tiff, anl_reader_png, anl_reader_jpeg;
 
+/* Whether these are the first bytes of a DICOM file, in a build with DCMTK or without. */
+bool anl_dicom_sniff(const unsigned char *first, size_t length);
+
 /* The reader whose files begin so, or NULL. */
 const anl_scan_reader *anl_scan_sniff(const unsigned char *first, size_t length);
 /* Whether a file of this name is usually a scan. */
@@ -36,6 +39,8 @@ anl_status anl_scan_probe(const char *path, anl_scan *out, char reason[ANL_REASO
 void anl_scan_reset(anl_scan *scan);
 /* Checks the bounds of width, height, depth, frames, channels and type as set in *scan; with voxels, allocates them zeroed. */
 anl_status anl_scan_allocate(anl_scan *scan, bool voxels, char reason[ANL_REASON_SIZE]);
+/* From this machine's byte order to the files': little-endian, and back. */
+void anl_voxels_little(uint8_t *bytes, size_t count, size_t size);
 /* reason = …; returns status. */
 anl_status anl_scan_refuse(char reason[ANL_REASON_SIZE], anl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -2,10 +2,6 @@
  * In: a file. Out: a refusal. */
 #include "data/scan.h"
 
-#include <string.h>
-
-static bool sniff(const unsigned char *first, size_t length) { return length >= 132 && !memcmp(first + 128, "DICM", 4); }
-
 static anl_status read_none(const char *path, FILE *file, bool voxels, anl_scan *out, char reason[ANL_REASON_SIZE])
 {
     (void)path;
@@ -16,4 +12,4 @@ static anl_status read_none(const char *path, FILE *file, bool voxels, anl_scan 
 }
 
 static const char *const endings[] = {".dcm", ".dicom", NULL};
-const anl_scan_reader anl_reader_dicom = {"DICOM", endings, sniff, read_none};
+const anl_scan_reader anl_reader_dicom = {"DICOM", endings, anl_dicom_sniff, read_none};

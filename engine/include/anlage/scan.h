@@ -8,6 +8,7 @@
 #include <anlage/status.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef enum anl_voxel { ANL_VOXEL_U8, ANL_VOXEL_U16, ANL_VOXEL_I16, ANL_VOXEL_I32, ANL_VOXEL_F32, ANL_VOXEL_F64 } anl_voxel;
 
@@ -26,6 +27,7 @@ typedef struct anl_scan {
     double spacing[3]; /* mm from centre to centre along x, y, z; 0: not known */
     bool oriented;
     double affine[3][4]; /* from voxel (x, y, z, 1) to mm in the patient: to the left, to the back, upwards (LPS, as in DICOM) */
+    bool segmentation;   /* its values number what a voxel belongs to: it is no image */
     double window[2];    /* centre and width of the values worth showing, as the file says; width 0: none */
     char modality[16];   /* a word of the modality table ("ct", "mr", "radiograph", "ultrasound", …) or "" */
     char patient[72], study[72]; /* ids as they stand in the file, or "" */
@@ -50,6 +52,10 @@ const char *anl_voxel_name(anl_voxel type); /* "uint8", as numpy has it */
 int64_t anl_scan_count(const anl_scan *scan);
 /* Stored values as doubles: `count` from element `first` on. */
 void anl_scan_stored(const anl_scan *scan, int64_t first, int64_t count, double *out);
+
+/* What a file holds, as text for people: size, type, values, place in the patient, and a SHA-256 of the voxels in little-endian
+ * order, [frame][z][y][x][channel]. Ids of patients are told only as being there. */
+anl_status anl_scan_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics);
 
 /* Names of the kinds of files that this build reads, for people; NULL beyond the last. */
 const char *anl_scan_kind(int index);
