@@ -18,6 +18,7 @@
 /* In the order in which they are asked: a DICOM file's preamble may begin like a TIFF (PS3.10, 7.1). */
 static const anl_scan_reader *const readers[] = {
     &anl_reader_dicom,
+    &anl_reader_nifti,
     &anl_reader_tiff,
     &anl_reader_png,
     &anl_reader_jpeg,

@@ -22,10 +22,11 @@ typedef struct anl_scan_reader {
      * `reason` says why in words that follow "cannot read PATH: "; what is in out then is freed by the caller. */
     anl_status (*read)(const char *path, FILE *file, bool voxels, anl_scan *out, char reason[ANL_REASON_SIZE]);
 } anl_scan_reader;
-extern const anl_scan_reader anl_reader_dicom, anl_reader_tiff, anl_reader_png, anl_reader_jpeg;
+extern const anl_scan_reader anl_reader_dicom, anl_reader_nifti, anl_reader_tiff, anl_reader_png, anl_reader_jpeg;
 
-/* Whether these are the first bytes of a DICOM file, in a build with DCMTK or without. */
+/* Whether these are the first bytes of such a file, in a build with its library or without. */
 bool anl_dicom_sniff(const unsigned char *first, size_t length);
+bool anl_nifti_sniff(const unsigned char *first, size_t length);
 
 /* The reader whose files begin so, or NULL. */
 const anl_scan_reader *anl_scan_sniff(const unsigned char *first, size_t length);
