@@ -426,7 +426,7 @@ START_TEST(unfit_images_are_refused_with_the_reason)
     write_text(in_root("empty.png"), "");
     refused(in_root("empty.png"), "empty");
     write_text(in_root("text.png"), "this is a text called a picture");
-    refused(in_root("text.png"), "it is none of DICOM, TIFF, PNG, JPEG");
+    refused(in_root("text.png"), "it is none of DICOM, NIfTI, TIFF, PNG, JPEG");
     char dicom[200] = "II*";
     memcpy(dicom + 128, "DICM", 4);
     write_bytes(in_root("scan.dcm"), dicom, sizeof dicom);

@@ -1008,7 +1008,7 @@ START_TEST(nifti_that_is_wrong_is_refused_with_the_reason)
     const nifti large = {.version = 1, .packed = true, .dims = {3, 128, 128, 32}, .datatype = 2, .size = 1, .data = anl_arena_alloc(arena, 1 << 19), .count = 1 << 19};
     ck_assert_int_eq(anl_file_read(arena, write_nifti(&large), 0, &packed, &packed_length), ANL_OK);
     packed[packed_length - 6] ^= 1;
-    refused(write_bytes("sum.nii.gz", packed, packed_length), "checksum");
+    refused(write_bytes("sum.nii.gz", packed, packed_length), "damaged NIfTI: its ");
     /* Far more behind the voxels than belongs there costs little time. */
     uint8_t *bomb = calloc(1, 64 << 20);
     memcpy(bomb, b, length);
