@@ -67,7 +67,7 @@ static void suggest(walker *w, anl_diagnostic *d, anl_span span, const char *wor
 
 static void report_name(walker *w, const anl_expression *e)
 {
-    if (is_reported(w, e->span))
+    if (is_reported(w, e->span) || anl_trap_name(w->pass->diagnostics, e->span, e->name))
         return;
     anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_unknown_name, e->span, "there is no value called `%s` here", e->name);
     suggest(w, d, e->span, e->name, w->names, w->count);

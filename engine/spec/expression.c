@@ -140,6 +140,59 @@ static anl_diagnostic *expected(parser *p, const char *what)
 
 /* ---- tokens ---- */
 
+static void fix_at(parser *p, anl_diagnostic *d, anl_applicability applicability, size_t start, size_t end, const char *text)
+{
+    if (!d)
+        return;
+    anl_diagnostic_suggest(p->diagnostics, d, "write `%s`", text);
+    anl_span span = place(p, start, end);
+    anl_fix_edit(p->diagnostics, anl_diagnostic_fix(p->diagnostics, d, applicability, "write `%s`", text), span, text);
+}
+
+/* 1_000 and 0x10, which other YAML readers know. unit: where the digits end. */
+static bool foreign_number(parser *p, size_t unit, bool integer)
+{
+    const token *t = &p->token;
+    const size_t length = t->end - t->start;
+    const char *written = anl_arena_copy(p->arena, p->text + t->start, length);
+    char plain[40];
+    size_t kept = 0;
+    for (size_t i = 0; i < length && kept + 1 < sizeof plain; i++)
+        if (written[i] != '_')
+            plain[kept++] = written[i];
+    plain[kept] = 0;
+    const char *message = NULL;
+    if (integer && unit < t->end && p->text[unit] == '_' && kept && strspn(plain, "0123456789") == kept) {
+        message = "digits are not grouped by `_`";
+    } else if (written[0] == '0' && unit == t->start + 1 && strchr("xXoObB", written[1]) && written[1]) {
+        const int base = strchr("xX", written[1]) ? 16 : strchr("oO", written[1]) ? 8 : 2;
+        char *end = NULL;
+        long long value = strtoll(plain + 2, &end, base);
+        if (kept > 2 && kept < 16 && !*end && plain[2] != '-' && plain[2] != '+') {
+            message = "numbers are decimal here";
+            snprintf(plain, sizeof plain, "%lld", value);
+        }
+    }
+    if (!message)
+        return false;
+    fix_at(p, fail_at(p, ANL_A_bad_number, t->start, t->end, message), ANL_FIX_SAFE, t->start, t->end, plain);
+    return true;
+}
+
+/* 010 is ten here, as it reads; YAML 1.1 and C make eight of it. */
+static void leading_zero(parser *p, size_t end)
+{
+    const size_t start = p->token.start;
+    size_t first = start;
+    while (first + 1 < end && p->text[first] == '0')
+        first++;
+    const char *written = anl_arena_copy(p->arena, p->text + start, end - start), *plain = anl_arena_copy(p->arena, p->text + first, end - first);
+    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_leading_zero, place(p, start, end), "`%s` is the number %s here", written, plain);
+    if (strspn(written, "01234567") == strlen(written))
+        anl_diagnostic_note(p->diagnostics, d, "many YAML readers take it for an octal number, %lld", strtoll(written, NULL, 8));
+    fix_at(p, d, ANL_FIX_MAYBE, start, end, plain);
+}
+
 static void read_number(parser *p)
 {
     const char *s = p->text + p->at, *c = s;
@@ -171,6 +224,10 @@ static void read_number(parser *p)
         return;
     }
     size_t length = t->end - unit;
+    if (foreign_number(p, unit, integer))
+        return;
+    if (integer && s[0] == '0' && is_digit(s[1]))
+        leading_zero(p, unit);
     if (length == 0)
         return;
     t->kind = T_DURATION;
@@ -245,6 +302,16 @@ static void advance(parser *p)
         {"~", "write `space`; `~space` stands in signatures and `axes:` only"},
         {"{", "braces belong to YAML; a list is `[…]`"},
     };
+    /* What editors and word processors make of signs. */
+    static const struct {
+        const char *text, *ours;
+    } lookalikes[] = {
+        {"\xC2\xA0", " "},     {"\xE2\x80\x8B", ""},    {"\xE2\x80\x8E", ""},    {"\xE2\x80\x8F", ""},    {"\xE2\x81\xA0", ""},
+        {"\xC2\xAD", ""},      {"\xE2\x80\xAF", " "},   {"\xE2\x80\x89", " "},   {"\xE2\x88\x92", "-"},   {"\xE2\x80\x93", "-"},
+        {"\xE2\x80\x94", "-"}, {"\xC3\x97", "*"},       {"\xC2\xB7", "*"},       {"\xC3\xB7", "/"},       {"\xE2\x89\xA4", "<="},
+        {"\xE2\x89\xA5", ">="}, {"\xE2\x89\xA0", "!="}, {"\xE2\x80\x9C", "'"},   {"\xE2\x80\x9D", "'"},   {"\xE2\x80\x9E", "'"},
+        {"\xE2\x80\x98", "'"}, {"\xE2\x80\x99", "'"},
+    };
     p->last = p->token.end;
     if (p->failed)
         return;
@@ -284,6 +351,17 @@ static void advance(parser *p)
     size_t length = 1;
     while (((unsigned char)s[length] & 0xC0) == 0x80)
         length++;
+    for (size_t i = 0; i < ANL_COUNT(lookalikes); i++)
+        if (!strncmp(s, lookalikes[i].text, strlen(lookalikes[i].text))) {
+            const char *ours = lookalikes[i].ours;
+            const bool blank = !*ours || *ours == ' ';
+            fix_at(p,
+                   fail_at(p, ANL_A_foreign_character, p->at, p->at + length,
+                           blank ? "an invisible character stands here"
+                                 : anl_arena_printf(p->arena, "`%.*s` is not `%s`, though it looks like it", (int)length, s, ours)),
+                   ANL_FIX_SAFE, p->at, p->at + length, ours);
+            return;
+        }
     for (size_t i = 0; i < ANL_COUNT(foreign); i++)
         if (!strncmp(s, foreign[i].text, strlen(foreign[i].text))) {
             length = strlen(foreign[i].text);
@@ -647,6 +725,20 @@ static anl_expression *parse(parser *p, int least)
     return p->failed ? error_expression(p) : e;
 }
 
+/* 1,000 and 1:30 and key:value, where the expression was thought to be over. */
+static void foreign_end(parser *p, anl_diagnostic *d, const anl_expression *e)
+{
+    const char *at = p->text + p->last, *rest = at + 1;
+    const size_t start = (size_t)(at - p->text), digits = strspn(rest, "0123456789");
+    const bool numbers = e->kind == ANL_E_NUMBER && e->integer && digits && !rest[digits];
+    if (*at == ',' && numbers)
+        fix_at(p, d, ANL_FIX_MAYBE, 0, strlen(p->text), anl_arena_printf(p->arena, "%.*s%s", (int)start, p->text, rest));
+    else if (*at == ':' && numbers)
+        suggest(p, d, "numbers are decimal; a time is a duration, `90it` or `2ep`");
+    else if (*at == ':' && (e->kind == ANL_E_NAME || e->kind == ANL_E_MEMBER) && *rest != ' ')
+        suggest(p, d, "a key and its value: write a blank behind the colon");
+}
+
 anl_expression *anl_expression_read(anl_arena *arena, const char *text, const anl_text_map *map, anl_diagnostics *diagnostics)
 {
     parser p = {.arena = arena, .diagnostics = diagnostics, .text = text, .map = map};
@@ -656,7 +748,7 @@ anl_expression *anl_expression_read(anl_arena *arena, const char *text, const an
         if (is_symbol(&p, "="))
             suggest(&p, expected(&p, "an operator or the end"), "write `==` to compare");
         else
-            expected(&p, "an operator or the end");
+            foreign_end(&p, expected(&p, "an operator or the end"), e);
     }
     return p.failed ? error_expression(&p) : e;
 }

@@ -19,6 +19,9 @@ void anl_reader_wrong_kind(reader *r, const anl_syntax *s, anl_span where, const
 {
     if (s->broken)
         return;
+    if (s->kind == ANL_Y_SCALAR && !s->quoted && !s->block &&
+        anl_trap_blank(r->diagnostics, s->source, s->start, s->text, strcspn(s->text, " ")))
+        return;
     anl_span span = anl_syntax_null(s) ? where : s->span;
     anl_diagnostic *d =
         anl_diagnose(r->diagnostics, ANL_A_type_mismatch, span, "expected %s here, found %s", expected, kind_name(s));
@@ -49,6 +52,8 @@ static const char *unknown_key(reader *r, const anl_syntax *s, const anl_pair *p
     anl_diagnostic *d =
         anl_diagnose(r->diagnostics, ANL_A_unknown_key, pair->key_span, "unknown key `%s` in %s", pair->key, what);
     anl_diagnostic_note(r->diagnostics, d, "known keys: %s", all.data);
+    if (!strcmp(pair->key, "<<"))
+        anl_diagnostic_note(r->diagnostics, d, "`<<` merges nothing here: write the keys out, or make a function or a param of what is shared");
     anl_text_free(&all);
     int free_count = 0; /* those that the mapping has already, but for what it overrides, were not meant */
     for (int i = 0; i < about->count; i++) {
@@ -106,6 +111,8 @@ const char *anl_reader_text(reader *r, const key *k)
         anl_reader_wrong_kind(r, k->value, k->span, "a text", NULL);
         return NULL;
     }
+    if (k->about->type != ANL_K_WORD && k->about->type != ANL_K_TRUTH)
+        anl_trap_text(r->diagnostics, k->value, anl_arena_printf(r->arena, "`%s:`", k->about->name));
     return k->value->broken ? NULL : k->value->text;
 }
 
@@ -120,6 +127,8 @@ const char *anl_reader_word(reader *r, const key *k)
     for (; words[count]; count++)
         if (!strcmp(text, words[count]))
             return words[count];
+    if (k->about->type == ANL_K_TRUTH && !k->value->quoted && anl_trap_name(r->diagnostics, k->value->span, text))
+        return NULL;
     anl_text all = {0};
     for (int i = 0; i < count; i++)
         anl_text_printf(&all, "%s`%s`", !i ? "" : i + 1 == count ? " or " : ", ", words[i]);

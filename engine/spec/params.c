@@ -14,6 +14,8 @@ static anl_expression *read_param_value(reader *r, const anl_syntax *s, anl_span
 {
     bool text = type ? !strcmp(type, "text") : s->quoted;
     if (text && s->kind == ANL_Y_SCALAR && !s->broken && !anl_syntax_null(s))
+        anl_trap_text(r->diagnostics, s, "a param");
+    if (text && s->kind == ANL_Y_SCALAR && !s->broken && !anl_syntax_null(s))
         return anl_reader_make_text(r, s->text, s->span);
     return anl_reader_value(r, s, where, false);
 }
@@ -262,6 +264,10 @@ void anl_reader_param(reader *r, const anl_pair *pair, anl_param *param, bool ag
                     param->type = *type;
                     return;
                 }
+    }
+    if (!value && s->broken && !param->value) {
+        param->value = anl_reader_make(r, ANL_E_ERROR, pair->key_span); /* perhaps it was given, in what is reported */
+        return;
     }
     if (!value) {
         check_bounds(r, param);

@@ -273,6 +273,8 @@ anl_status anl_recipe_print(const anl_recipe *recipe, anl_text *out);
 anl_expression *anl_expression_parse(anl_arena *arena, const char *text, anl_span at, anl_diagnostics *diagnostics);
 /* As text that reads back to the same tree; pipelines and mappings have none. */
 void anl_expression_print(const anl_expression *e, anl_text *out);
+/* A name that nothing has and that other YAML readers would take for a truth value or for nothing: A0117. False: it is none. */
+bool anl_trap_name(anl_diagnostics *diagnostics, anl_span span, const char *word);
 /* Where a diagnostic shows the value of a param that overrides others (an import's, or by --set), shows those, too. */
 void anl_recipe_label_settings(const anl_recipe *recipe, anl_diagnostics *diagnostics, anl_diagnostic *d);
 const anl_function *anl_recipe_function(const anl_recipe *recipe, const char *name);

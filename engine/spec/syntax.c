@@ -220,6 +220,20 @@ static void diagnose_torn(composer *c, size_t start)
         anl_diagnostic_suggest(c->diagnostics, d, "quote it: \"%.*s\"", length, text);
 }
 
+/* `size:64` on the line of a problem or the one above it: read as a text, which the next key cannot follow. */
+static bool glued_above(composer *c, size_t at)
+{
+    const anl_source_file *source = c->source;
+    for (int line = anl_source_span(source, at, at).line; line > 0 && line + 1 >= anl_source_span(source, at, at).line; line--) {
+        size_t start = source->lines[line - 1], end = line < source->line_count ? source->lines[line] - 1 : source->length;
+        while (start < end && (source->text[start] == ' ' || source->text[start] == '-'))
+            start++;
+        if (anl_trap_blank(c->diagnostics, source, start, source->text + start, strcspn(source->text + start, " \n")))
+            return true;
+    }
+    return false;
+}
+
 static void diagnose_parser(composer *c)
 {
     yaml_parser_t *p = &c->parser;
@@ -249,6 +263,8 @@ static void diagnose_parser(composer *c)
         ours = here == '\t' ? "a tab cannot indent" : "text cannot begin with this character";
         remedy = here == '\t' ? "use spaces" : "put the text in quotes";
     }
+    if ((strstr(problem, "mapping values are not allowed") || strstr(problem, "could not find expected ':'")) && glued_above(c, at))
+        return;
     anl_diagnostic *d = anl_diagnose(c->diagnostics, ANL_A_yaml_syntax, anl_source_span(c->source, at, at + 1), "%s", ours);
     if (p->context && p->context_mark.index != p->problem_mark.index && p->error != YAML_READER_ERROR) {
         size_t from = mark_offset(c, p->context_mark);
@@ -324,6 +340,10 @@ static void mend_mapping(composer *c, anl_syntax *s, const size_t *key_starts)
                 if (is_plain(s->pairs[i].value))
                     depth += parentheses(s->pairs[i].value->text);
             }
+            continue;
+        }
+        if (anl_syntax_null(pair->value) && anl_trap_blank(c->diagnostics, c->source, key_starts[i], pair->key, strlen(pair->key))) {
+            s->broken = true;
             continue;
         }
         if (is_torn_key(pair)) {

@@ -42,6 +42,10 @@ void anl_import_places(anl_arena *arena, const char *importer, const char *text,
 anl_syntax *anl_syntax_parse(anl_arena *arena, const char *file, const char *text, size_t length, anl_diagnostics *diagnostics);
 /* The place of each byte of a scalar's text. */
 anl_text_map anl_syntax_map(anl_arena *arena, const anl_syntax *scalar);
+/* A scalar that other YAML readers would take for a truth value or for nothing, where a text is read: A0118. what: "`mask:`". */
+void anl_trap_text(anl_diagnostics *diagnostics, const anl_syntax *s, const char *what);
+/* `key:value` without the blank that makes two of it: A0119. at: where the text stands in the source. False: it is none. */
+bool anl_trap_blank(anl_diagnostics *diagnostics, const anl_source_file *source, size_t at, const char *text, size_t length);
 bool anl_syntax_null(const anl_syntax *s); /* nothing was written */
 
 /* A value as it stands, without diagnostics: for editors, which read files one by one. A list is one of values or, where steps may

@@ -44,6 +44,8 @@ anl_expression *anl_reader_value(reader *r, const anl_syntax *s, anl_span where,
         anl_diagnose(r->diagnostics, ANL_A_missing_key, where, "a value is missing here");
         return anl_reader_make(r, ANL_E_ERROR, where);
     }
+    if (s->kind == ANL_Y_SCALAR && !s->quoted && !strcmp(s->text, "~") && anl_trap_name(r->diagnostics, s->span, s->text))
+        return anl_reader_make(r, ANL_E_ERROR, s->span);
     if (s->kind == ANL_Y_SCALAR)
         return read_scalar(r, s);
     int capacity = 0;

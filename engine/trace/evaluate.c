@@ -646,6 +646,8 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
         return v;
     }
     anl_diagnostic *d = NULL;
+    if (anl_trap_name(t->diagnostics, e->span, e->name))
+        return no_value;
     if (!strcmp(e->name, "_"))
         d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span,
                          "`_` is the value so far of a pipeline, and there is none here");

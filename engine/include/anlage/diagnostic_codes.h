@@ -20,6 +20,11 @@
     X(113, WARNING, allow_invalid)                                                                                     \
     X(114, WARNING, allow_unused)                                                                                      \
     X(115, ERROR, invisible_character)                                                                                 \
+    X(116, WARNING, leading_zero)                                                                                      \
+    X(117, ERROR, yaml_word)                                                                                           \
+    X(118, WARNING, word_as_text)                                                                                      \
+    X(119, ERROR, missing_blank)                                                                                       \
+    X(120, ERROR, foreign_character)                                                                                   \
     /* 02 names */                                                                                                     \
     X(201, ERROR, unknown_key)                                                                                         \
     X(202, ERROR, unknown_name)                                                                                        \
