@@ -246,6 +246,33 @@ static void walk_declarations(walker *w, const anl_declaration *list, int count)
     }
 }
 
+static bool holds_value(const anl_param *param)
+{
+    static const char *const words[] = {"axis", "axes", "text", "function", "any"};
+    for (size_t i = 0; param->type && i < ANL_COUNT(words); i++)
+        if (!strcmp(param->type, words[i]))
+            return false;
+    return true;
+}
+
+/* A default that draws: every call would share it, or draw nothing where it is overridden. */
+static void find_draws(walker *w, const anl_expression *e, const anl_param *param)
+{
+    if (!e)
+        return;
+    if ((e->kind == ANL_E_CALL || e->kind == ANL_E_STEP) && e->items[0]->kind == ANL_E_NAME && !anl_recipe_function(w->pass->recipe, e->items[0]->name)) {
+        const anl_builtin *b = anl_builtin_find(e->items[0]->name);
+        if (b && !strcmp(b->family, "draw")) {
+            anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_random_default, e->span, "the default of `%s` is drawn at random", param->name);
+            anl_diagnostic_suggest(w->pass->diagnostics, d, "draw in a node of the function, and give the param the numbers that the draw needs");
+        }
+    }
+    for (int i = 0; i < e->item_count; i++)
+        find_draws(w, e->items[i], param);
+    for (int i = 0; i < e->argument_count; i++)
+        find_draws(w, e->arguments[i].value, param);
+}
+
 static void walk_function(anl_lint_pass *pass, const anl_function *f)
 {
     walker w = {.pass = pass, .function = f};
@@ -259,8 +286,10 @@ static void walk_function(anl_lint_pass *pass, const anl_function *f)
         see(&w, f->declarations[i].name);
     for (int i = 0; i < f->node_count; i++)
         see(&w, f->nodes[i].name);
-    for (int i = 0; i < f->param_count; i++)
-        walk(&w, f->params[i].value, !f->params[i].type);
+    for (int i = 0; i < f->param_count; i++) {
+        walk(&w, f->params[i].value, holds_value(&f->params[i]));
+        find_draws(&w, f->params[i].value, &f->params[i]);
+    }
     walk_declarations(&w, f->declarations, f->declaration_count);
     for (int i = 0; i < f->node_count; i++)
         walk(&w, f->nodes[i].value, true);

@@ -11,6 +11,8 @@ static bool is_name(const anl_expression *e, const char *name) { return e->kind 
 /* Names and numbers, joined by dots; or nothing. */
 static bool is_path(const char *text)
 {
+    if (!strcmp(text, "true") || !strcmp(text, "false"))
+        return false;
     for (const char *part = text; *part;) {
         const size_t length = strcspn(part, "."), digits = strspn(part, "0123456789");
         if (!length || (digits && digits < length))
@@ -339,15 +341,14 @@ static anl_value returned_value(tracer *t, frame *f)
         bool failed = false;
         for (int i = 0; i < fn->member_count; i++) {
             v.mapping.names[i] = fn->members[i].name;
-            v.mapping.items[i] = plain(
-                t, f->place, evaluate(t, place_for_node(t, f->place, fn->members[i].name), fn->members[i].value, WANT_VALUE));
+            v.mapping.items[i] = evaluate(t, place_for_node(t, f->place, fn->members[i].name), fn->members[i].value, WANT_VALUE);
             failed |= v.mapping.items[i].kind == ANL_V_NONE;
         }
         return failed ? no_value : v;
     }
     if (!fn->returns)
         return no_value;
-    return plain(t, f->place, evaluate(t, f->place, fn->returns, WANT_VALUE));
+    return evaluate(t, f->place, fn->returns, WANT_VALUE);
 }
 
 /* What was found inside a function is shown with the calls that led there: the nearest ones, and that of the spec itself. */

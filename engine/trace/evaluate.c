@@ -85,6 +85,20 @@ static bool is_schedule(const anl_node *node, int *budget)
         return true;
     if (node->op != ANL_OP_SCALAR || node->rank)
         return false;
+    switch (node->attrs.scalar) { /* the sine of a step is no step */
+    case ANL_S_EXP:
+    case ANL_S_LOG:
+    case ANL_S_SQRT:
+    case ANL_S_RSQRT:
+    case ANL_S_TANH:
+    case ANL_S_ERF:
+    case ANL_S_SIN:
+    case ANL_S_COS:
+    case ANL_S_POW:
+        return false;
+    default:
+        break;
+    }
     for (int i = 0; i < node->input_count; i++)
         if (!is_schedule(node->inputs[i], budget))
             return false;
@@ -864,6 +878,8 @@ static bool may_meet_duration(anl_scalar s, const anl_value *other)
     return other->kind == ANL_V_INT && other->integer == 0;
 }
 
+static bool is_bare_word(place *p, const anl_expression *e) { return e->kind == ANL_E_NAME && !scope_find(p->scope, e->name); }
+
 static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
 {
     anl_scalar s = ANL_S_ADD;
@@ -887,15 +903,28 @@ static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
         const int word = v[0].kind == ANL_V_TEXT ? 0 : 1;
         if (v[!word].kind != ANL_V_NONE &&
             e->items[word]->kind == ANL_E_NAME) { /* an unknown name that no text is compared with */
-            evaluate(t, p, e->items[word], WANT_VALUE);
+            const int before = anl_diagnostics_errors(t->diagnostics);
+            anl_value known = evaluate(t, p, e->items[word], WANT_VALUE);
+            if (known.kind != ANL_V_NONE && anl_diagnostics_errors(t->diagnostics) == before)
+                anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->span, "%s and %s are never equal", anl_value_kind_text(&v[0]),
+                             anl_value_kind_text(&v[1]));
             return no_value;
         }
     }
+    for (int i = 0; comparison && i < 2; i++)
+        if (v[i].kind == ANL_V_NUMBER && v[i].number != floor(v[i].number) && v[!i].kind == ANL_V_NODE && v[!i].node->dtype == ANL_I32) {
+            anl_diagnose(t->diagnostics, ANL_A_type_mismatch, e->items[i]->span, "%s is never %g", anl_value_kind_text(&v[!i]), v[i].number);
+            return no_value;
+        }
     for (int i = 0; i < count; i++)
         if (v[i].kind == ANL_V_NONE)
             return no_value;
     if (comparison && v[0].kind == ANL_V_AXIS && v[1].kind == ANL_V_AXIS)
         return value_bool((v[0].axis == v[1].axis) == (s == ANL_S_EQ), e->span);
+    if (comparison && v[0].kind == ANL_V_TEXT && v[1].kind == ANL_V_TEXT && is_bare_word(p, e->items[0]) && is_bare_word(p, e->items[1])) {
+        evaluate(t, p, e->items[0], WANT_VALUE); /* reports the name: nothing can depend on two words that are written here */
+        return no_value;
+    }
     if (comparison && v[0].kind == ANL_V_TEXT && v[1].kind == ANL_V_TEXT)
         return value_bool(!strcmp(v[0].text, v[1].text) == (s == ANL_S_EQ), e->span);
     if (greater || greater_equal) {

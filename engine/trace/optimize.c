@@ -19,6 +19,14 @@ static bool changes_nothing(const anl_function *fn)
     return fn->returns && fn->returns->kind == ANL_E_NAME && !strcmp(fn->returns->name, "weight") && !fn->declaration_count;
 }
 
+static bool takes_weight(const anl_function *f)
+{
+    for (int i = 0; i < f->input_count; i++)
+        if (!strcmp(f->inputs[i].name, "weight"))
+            return true;
+    return false;
+}
+
 void evaluate_rules(tracer *t)
 {
     const anl_recipe *recipe = t->recipe;
@@ -32,6 +40,13 @@ void evaluate_rules(tracer *t)
         } else {
             place *p = place_for_node(t, t->top->place, anl_arena_printf(t->arena, "optimizer.%d", i));
             r->callable = bind_partly(t, p, e);
+            if (r->callable && !takes_weight(r->callable->function)) {
+                anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_missing_argument, e->span, "`%s` cannot be a rule: it has no input `weight`",
+                                                 r->callable->name);
+                anl_diagnostic_label(t->diagnostics, d, r->callable->function->span, "`%s` is defined here", r->callable->function->name);
+                anl_diagnostic_suggest(t->diagnostics, d, "a rule has the inputs weight: [...axes], gradient: [...others]");
+                r->callable = NULL;
+            }
             if (r->callable) {
                 r->frozen = changes_nothing(r->callable->function);
                 r->flat = takes_all_axes(r->callable->function);
@@ -544,7 +559,7 @@ static anl_node *apply_rule(tracer *t, plan_group *g, const callable *c, const c
     t->group = g;
     frame *made = NULL;
     anl_value v = call_function(t, p, c, given, given_count, NULL, NULL, c->span, &made);
-    anl_node *result = v.kind == ANL_V_NONE ? NULL : node_of(t, p, &v, c->span);
+    anl_node *result = !needs_number(t, &v, c->span, "the new value of a weight") ? NULL : node_of(t, p, &v, c->span);
     for (int i = 0; made && i < made->scope->count; i++) {
         entry *n = made->scope->entries[i];
         if (n->kind != ENTRY_STATE)

@@ -6,7 +6,7 @@
 count=${ANLAGE_MUTATIONS:-1000}
 ANL_TEST_ROOT=$root "$build/tests/harness/mutations" "$count" --list > "$work/report" 2>&1
 status=$?
-tail -n 9 "$work/report"
+tail -n 16 "$work/report" | grep -v "^    "
 if [ $status -eq 0 ]; then
     ok "mutations: $(tail -n 1 "$work/report")"
 else

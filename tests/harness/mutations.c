@@ -119,7 +119,7 @@ static void find_sites(int spec, const anl_syntax *s, const char *holder, const 
     if (s->kind == ANL_Y_SCALAR && s->source && s->end > s->start && !is_one_of(key, unread)) {
         site whole = {spec, s->start, s->end, key, entry, false, true};
         add(&places[RETYPED], whole);
-        if (!s->block)
+        if (!s->block && !strstr(s->text, ".yaml") && !strstr(s->text, ".h5")) /* paths are no names */
             find_words(spec, s, key, entry);
     }
     for (int i = 0; i < s->count; i++) {
@@ -195,6 +195,7 @@ typedef struct mutation {
     const char *before, *after; /* what became what */
     const char *names[NAMES];   /* what the line says or said: lines that speak of these conflict with it */
     int name_count;
+    const char *key; /* whose value it is, or stands in */
     int first, last; /* lines that count as the mutated one: that line, and for whole lines those that YAML holds together with it */
 } mutation;
 
@@ -242,7 +243,7 @@ static char *misspell(uint64_t *random, const char *word)
     return out;
 }
 
-/* Another type for a literal or for a whole value. */
+/* Another type for a literal or for a whole value. A number for an expression is none: expressions are numbers, mostly. */
 static const char *retype(uint64_t *random, const site *s, const char *old)
 {
     char *end;
@@ -251,13 +252,13 @@ static const char *retype(uint64_t *random, const site *s, const char *old)
     if (duration)
         return draw_chance(random, 50) ? anl_arena_copy(arena, old, (size_t)(end - old)) : s->scalar ? "soon" : "true";
     if (!s->scalar) { /* inside an expression */
-        const char *const others[] = {"true", "'text'", "3ep", "[1, 2]", "1.5"};
-        return others[draw_below(random, number && !strchr(old, '.') ? 5 : 4)];
+        const char *const others[] = {"true", "'text'", "3ep", "[1, 2]"};
+        return others[draw_below(random, 4)];
     }
     const char *const of_number[] = {"true", "some words", "3ep", anl_arena_printf(arena, "[%s, %s]", old, old),
                                      anl_arena_printf(arena, "{a: %s}", old), anl_arena_printf(arena, "\"%s images\"", old)};
-    const char *const of_others[] = {"7", "true", "-0.5", "[1, 2]", "{a: 1}", "2ep"};
-    return number ? of_number[draw_below(random, 6)] : of_others[draw_below(random, 6)];
+    const char *const of_others[] = {"true", "[1, 2]", "{a: 1}", "2ep"};
+    return number ? of_number[draw_below(random, 6)] : of_others[draw_below(random, 4)];
 }
 
 static void replace(mutation *m, size_t start, size_t end, const char *with)
@@ -296,7 +297,7 @@ static bool mutate(uint64_t *random, operator_kind operator, mutation *m)
     const sites *list = &places[operator];
     const site *s = &list->items[draw_below(random, list->count)];
     const char *old = text_of(s), *new = old, *text = texts[s->spec];
-    *m = (mutation){.operator = operator, .spec = s->spec, .before = old};
+    *m = (mutation){.operator = operator, .spec = s->spec, .before = old, .key = s->key};
     int by[] = {-2, -1, 1, 2}, step = by[draw_below(random, 4)];
     switch (operator) {
     case MISSPELT:
@@ -428,6 +429,13 @@ static void examine(const char *root, const mutation *m, outcome *o)
     verdict best = UNREPORTED;
     bool changed = false;
     o->declared_only = true;
+    if (specs[m->spec].hosts[0]) { /* a library file by itself, as in an editor */
+        anl_diagnostics *diagnostics = anl_diagnostics_new();
+        anl_lint(path, &options, diagnostics);
+        best = judge(m, diagnostics);
+        say(o, diagnostics);
+        anl_diagnostics_free(&diagnostics);
+    }
     for (int i = 0; i < HOSTS; i++) {
         const char *host = specs[m->spec].hosts[i];
         if (!host && i > 0)
@@ -477,6 +485,24 @@ static void run(const char *root, const mutation *m, outcome *o)
         o->verdict = BROKEN;
 }
 
+/* What an unreported mutation is, by the mutation alone: what a linter would have to know to find fault with it. */
+typedef enum excuse { STEP_LESS, LINE_LESS, OTHER_PATH, OTHER_ENTRY, OTHER_NAME, UNCOMPUTED, OTHER_TYPE, EXCUSES } excuse;
+static const char *const excuse_names[] = {"a step of a pipeline left out",     "another line left out",
+                                           "another path of weights (as:)",     "another name of an entry that nothing names",
+                                           "another name that may stand there", "no graph differs (a branch not taken, a range, a name)",
+                                           "another type that may stand there"};
+
+static excuse excuse_of(const mutation *m, const outcome *o)
+{
+    if (m->operator == DROPPED)
+        return m->before[strspn(m->before, " ")] == '-' ? STEP_LESS : LINE_LESS;
+    if (m->key && !strcmp(m->key, "as"))
+        return OTHER_PATH;
+    if (o->declared_only)
+        return UNCOMPUTED;
+    return m->operator == MISSPELT ? OTHER_ENTRY : m->operator == SWAPPED ? OTHER_NAME : OTHER_TYPE;
+}
+
 static void show(const mutation *m, const outcome *o)
 {
     const char *start = line_start(m->text, m->line);
@@ -519,14 +545,15 @@ int main(int argc, char **argv)
             }
         }
     outcome *o = shared_memory(sizeof *o);
-    int counts[OPERATORS][VERDICTS] = {0}, declared[OPERATORS] = {0};
+    int counts[OPERATORS][VERDICTS] = {0}, excuses[EXCUSES] = {0};
     for (int i = 0; i < count; i++) {
         mutation m;
         while (!mutate(&random, (operator_kind)(i % OPERATORS), &m))
             ;
         run(root, &m, o);
         counts[m.operator][o->verdict]++;
-        declared[m.operator] += o->verdict == UNREPORTED && o->declared_only;
+        if (o->verdict == UNREPORTED)
+            excuses[excuse_of(&m, o)]++;
         if (o->verdict == BROKEN || (list && o->verdict >= ELSEWHERE))
             show(&m, o);
     }
@@ -534,7 +561,7 @@ int main(int argc, char **argv)
     for (int v = 0; v < VERDICTS; v++)
         printf(" %12s", verdict_names[v]);
     printf(" %12s\n", "at the place");
-    int total[VERDICTS] = {0}, all_changed = 0, all_found = 0, all_declared = 0;
+    int total[VERDICTS] = {0}, all_changed = 0, all_found = 0;
     for (int k = 0; k <= OPERATORS; k++) {
         const int *row = k < OPERATORS ? counts[k] : total;
         int changed = 0, found = row[ON_LINE] + row[LABELLED] + row[CONFLICT];
@@ -548,10 +575,12 @@ int main(int argc, char **argv)
         printf(" %11.1f%%\n", changed ? 100.0 * found / changed : 100.0);
         all_changed = changed;
         all_found = found;
-        all_declared += k < OPERATORS ? declared[k] : 0;
     }
-    printf("%d mutations, %d change the meaning, %d of these (%.1f %%) are reported at their place; of the unreported, %d change no graph\n",
-           count, all_changed, all_found, 100.0 * all_found / (all_changed ? all_changed : 1), all_declared);
+    for (int k = 0; k < EXCUSES; k++)
+        if (excuses[k])
+            printf("unreported, %s: %d\n", excuse_names[k], excuses[k]);
+    printf("%d mutations, %d change the meaning, %d of these (%.1f %%) are reported at their place\n", count, all_changed, all_found,
+           100.0 * all_found / (all_changed ? all_changed : 1));
     bool good = total[BROKEN] == 0 && all_found * 100 >= all_changed * PROMISED;
     anl_arena_free(&arena);
     return good ? 0 : 1;

@@ -207,7 +207,8 @@ static void write_block(writer *w, yaml *s, int indent, bool here)
     const int step = chance(w, 85) ? 2 : 1 + draw_below(w->random, 4);
     for (int i = 0; i < s->count; i++) {
         if (!here && chance(w, 6)) {
-            blanks(w, chance(w, 70) ? indent : draw_below(w->random, 6));
+            /* no deeper than the entry: under a block scalar it would be part of the text */
+            blanks(w, chance(w, 70) ? indent : draw_below(w->random, indent + 1));
             comment(w);
             anl_text_add(w->out, "\n");
         }

@@ -39,6 +39,7 @@
     X(211, ERROR, glob_matches_nothing)                                                                                \
     X(212, ERROR, name_needed)                                                                                         \
     X(213, WARNING, unused_name)                                                                                       \
+    X(230, ERROR, random_default)                                                                                      \
     /* 03 types, units, ranges */                                                                                      \
     X(301, ERROR, type_mismatch)                                                                                       \
     X(302, ERROR, out_of_range)                                                                                        \
