@@ -36,6 +36,8 @@ typedef struct anl_lint_listener {
 typedef void anl_lint_family(anl_lint_pass *pass);
 anl_lint_family anl_lint_untaken;
 anl_lint_family anl_lint_modality; /* 11: images and what is done to them; shards */
+anl_lint_family anl_lint_numerics; /* 10: what cannot learn, or leaves float32 */
+anl_lint_family anl_lint_rates;    /* 10: schedules, optimizer rules, teachers */
 
 /* Every rule over a recipe that was read: traces it in all its phases. ANL_OK: no errors. */
 anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *options, const anl_lint_listener *listener,

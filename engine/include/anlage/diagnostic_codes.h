@@ -103,6 +103,31 @@
     X(910, ERROR, metric_invalid)                                                                                      \
     X(911, ERROR, recipe_changed)                                                                                      \
     X(912, ERROR, layout_unsafe)                                                                                       \
+    /* 10 numerics */                                                                                                  \
+    X(1001, WARNING, few_samples)                                                                                      \
+    X(1002, WARNING, uneven_queue)                                                                                     \
+    X(1003, WARNING, early_queue)                                                                                      \
+    X(1004, WARNING, unnormalised_scores)                                                                              \
+    X(1005, WARNING, biased_prototypes)                                                                                \
+    X(1006, WARNING, exp_overflow)                                                                                     \
+    X(1007, WARNING, exp_underflow)                                                                                    \
+    X(1008, ERROR, temperature)                                                                                        \
+    X(1009, WARNING, small_temperature)                                                                                \
+    X(1010, WARNING, identical_views)                                                                                  \
+    X(1011, WARNING, rate_scaled_twice)                                                                                \
+    X(1012, WARNING, decayed_norms)                                                                                    \
+    X(1013, ERROR, division_by_zero)                                                                                   \
+    X(1014, WARNING, log_of_zero)                                                                                      \
+    X(1015, WARNING, softmax_twice)                                                                                    \
+    X(1016, WARNING, vanishing_divisor)                                                                                \
+    X(1017, WARNING, root_of_zero)                                                                                     \
+    X(1018, WARNING, assignment_learns)                                                                                \
+    X(1019, WARNING, teacher_momentum)                                                                                 \
+    X(1020, WARNING, few_statistics)                                                                                   \
+    X(1021, WARNING, endless_warmup)                                                                                   \
+    X(1022, WARNING, rate_not_positive)                                                                                \
+    X(1023, WARNING, weightless_loss)                                                                                  \
+    X(1024, WARNING, shared_draw)                                                                                      \
     /* 11 modality and data */                                                                                         \
     X(1101, ERROR, unknown_modality)                                                                                   \
     X(1102, WARNING, mirrored)                                                                                         \
