@@ -35,6 +35,7 @@ typedef struct checker {
     unsigned char *flags;         /* by id */
     form *forms;                  /* by id, of nodes made from the image */
     bool *origin;                 /* by id: a change of place that has been looked at */
+    bool *cut;                    /* by id: a window of which A1107 was said */
     anl_probe *places;            /* sees places relative to the nearest origins … */
     anl_probe *values;            /* … and values from the field on */
 } checker;
@@ -354,20 +355,42 @@ static placement placement_of(const checker *c, const anl_node *node, int scenar
     return p;
 }
 
-/* The chance of the draw that decides between the scenarios marked and the others; 0: no single one does. */
-static double chance_of(const checker *c, const anl_node *node, const placement *all, const bool *marked)
+/* The condition on a draw that decides between the scenarios marked and the others, and its chance. NULL: no single one does. */
+static const anl_node *decider(const checker *c, const anl_node *node, const placement *all, const bool *marked, double *chance)
 {
     bool *behind = anl_walk_behind(c->pass->arena, c->graph, &node, 1, ANL_WAYS_VALUES);
     for (int i = node->id; i >= 0; i--) {
         const anl_node *n = c->graph->nodes[i];
-        double chance = behind[i] && is_scalar(n, ANL_S_LT) && drawn(c, n) ? fixed_value(c, n->inputs[1]) : NAN;
-        bool decides = chance > 0;
+        *chance = behind[i] && is_scalar(n, ANL_S_LT) && drawn(c, n) ? fixed_value(c, n->inputs[1]) : NAN;
+        bool decides = *chance > 0;
         for (int s = 0; decides && s < ANL_PROBE_SCENARIOS; s++)
             decides = !all[s].known || (anl_probe_near(c->places, n, centre, s).value != 0) == marked[s];
         if (decides)
-            return chance;
+            return n;
     }
-    return 0;
+    return NULL;
+}
+
+/* Where the spec itself has a node: its own place, or the call that leads to it. */
+static anl_span own_place(const checker *c, const anl_node *n)
+{
+    return !n->site.line || anl_walk_own(c->pass, n->span) ? n->span : n->site;
+}
+
+/* A change of place is reported at the step that decides on it, which in a chain of steps may come before the one that makes it.
+ */
+static anl_diagnostic *report_place(const checker *c, anl_code code, const anl_node *node, const anl_node *place,
+                                    const placement *all, const bool *marked, const char *what)
+{
+    double chance = NAN;
+    const anl_node *decides = decider(c, node, all, marked, &chance);
+    const bool before = decides && own_place(c, decides).line != own_place(c, place).line;
+    anl_diagnostic *d = anl_walk_diagnose(c->pass, code, before ? decides : place, "%s", what);
+    if (before)
+        anl_diagnostic_label(c->pass->diagnostics, d, own_place(c, place), "done here");
+    note_modality(c, d);
+    suggest_off(c, d, chance);
+    return d;
 }
 
 static const char *part_text(anl_arena *arena, int count, int known)
@@ -376,51 +399,62 @@ static const char *part_text(anl_arena *arena, int count, int known)
 }
 
 static void report_mirrored(const checker *c, const anl_node *node, const anl_node *place, const placement *all,
-                            const bool *marked, int count, int known)
+                            const bool *marked, const char *part)
 {
     anl_diagnostics *list = c->pass->diagnostics;
     anl_diagnostic *d =
-        anl_walk_diagnose(c->pass, ANL_A_mirrored, place, "%s are mirrored, left to right, where the side matters",
-                          part_text(c->pass->arena, count, known));
-    note_modality(c, d);
+        report_place(c, ANL_A_mirrored, node, place, all, marked,
+                     anl_arena_printf(c->pass->arena, "%s are mirrored, left to right, where the side matters", part));
     anl_diagnostic_note(
         list, d,
         "a mirrored body hardly ever occurs (its heart is on the right), and the network learns that the side means nothing");
-    suggest_off(c, d, chance_of(c, node, all, marked));
     anl_diagnostic_note(list, d, "where the side does not matter: `# lint: allow A%04d because <reason>`", ANL_A_mirrored);
 }
 
 static void report_upside_down(const checker *c, const anl_node *node, const anl_node *place, const placement *all,
-                               const bool *marked, int count, int known)
+                               const bool *marked, const char *part)
 {
     anl_diagnostics *list = c->pass->diagnostics;
     anl_diagnostic *d =
-        anl_walk_diagnose(c->pass, ANL_A_upside_down, place, "%s are turned upside down, where images are upright",
-                          part_text(c->pass->arena, count, known));
-    note_modality(c, d);
-    anl_diagnostic_note(list, d, "%s", c->modality->doc);
-    suggest_off(c, d, chance_of(c, node, all, marked));
+        report_place(c, ANL_A_upside_down, node, place, all, marked,
+                     anl_arena_printf(c->pass->arena, "%s are turned upside down, where images are upright", part));
+    anl_diagnostic_note(list, d, "%s is %s", c->modality->name, c->modality->doc);
     anl_diagnostic_note(list, d, "where up and down mean nothing: `# lint: allow A%04d because <reason>`", ANL_A_upside_down);
 }
 
-/* mm between neighbours; false: not known. */
-static bool spacing_of(const checker *c, int space, double *out)
+/* How many elements of the field lie between neighbours of the node along an axis; NaN: not known. */
+static double stride_of(const checker *c, const anl_node *node, int space)
 {
-    *out = c->data ? sqrt(c->data->least_spacing[space] * c->data->greatest_spacing[space]) : 0;
-    return *out > 0;
+    double from[3] = {0.5, 0.5, 0.5}, to[3] = {0.5, 0.5, 0.5}, sum = 0;
+    int32_t size = space_size(c, node, space);
+    int known = 0;
+    from[space] = size < 4 ? 0 : 0.25;
+    to[space] = size < 4 ? 1 : 0.75;
+    for (int s = 0; size > 1 && s < ANL_PROBE_SCENARIOS; s += ANL_PROBE_SCENARIOS / 8) {
+        anl_element a = anl_probe_near(c->values, node, from, s), b = anl_probe_near(c->values, node, to, s);
+        if (!a.image || !b.image)
+            continue;
+        sum += fabs(b.at[space] - a.at[space]) / (double)(lround(to[space] * (size - 1)) - lround(from[space] * (size - 1)));
+        known++;
+    }
+    return known ? sum / known : NAN;
 }
 
-/* Whether neighbours along two axes lie at different distances: as the shards say, or as is usual. ratio: how often as far apart
- * along the first; 0: not known. */
-static bool unequal(const checker *c, int a, int b, double *ratio)
+/* Whether neighbours of the node along two axes lie at different distances: as the shards say, or as is usual where the image was
+ * not resampled. ratio: how often as far apart along the first; 0: not known. */
+static bool unequal(const checker *c, const anl_node *node, int a, int b, double *ratio)
 {
-    double at_a, at_b;
     *ratio = 0;
-    if (spacing_of(c, a, &at_a) && spacing_of(c, b, &at_b)) {
-        *ratio = at_a / at_b;
-        return *ratio > 1.25 || *ratio < 0.8;
-    }
-    return a == Z && trait(c, ANL_M_THICK_SLICES);
+    double spacing[2] = {0, 0};
+    for (int k = 0; k < 2 && c->data; k++)
+        spacing[k] = sqrt(c->data->least_spacing[k ? b : a] * c->data->greatest_spacing[k ? b : a]);
+    const bool known = spacing[0] > 0 && spacing[1] > 0;
+    if (!known && (a != Z || !trait(c, ANL_M_THICK_SLICES)))
+        return false;
+    double stretch = stride_of(c, node, a) / stride_of(c, node, b);
+    if (known)
+        *ratio = spacing[0] / spacing[1] * stretch;
+    return known ? *ratio > 1.25 || *ratio < 0.8 : stretch > 0.8 && stretch < 1.25;
 }
 
 static void note_spacing(const checker *c, anl_diagnostic *d, int a, int b, double ratio)
@@ -436,23 +470,32 @@ static void note_spacing(const checker *c, anl_diagnostic *d, int a, int b, doub
                             c->modality->name, d->code);
 }
 
+/* The cosine between the steps that two axes make in the image, where neighbours along the first are ratio times as far apart. */
+static double cosine(const double m[3][3], int a, int b, double ratio)
+{
+    double aa = ratio * m[a][a], ba = m[b][a], ab = ratio * m[a][b], bb = m[b][b];
+    return (aa * ab + ba * bb) / sqrt((aa * aa + ba * ba) * (ab * ab + bb * bb));
+}
+
 static void check_rotation(const checker *c, const anl_node *node, const placement *all)
 {
     static const char *const names[] = {"z", "y", "x"};
     for (int a = Z; a < X; a++)
         for (int b = a + 1; b <= X; b++) {
-            double ratio, least = 3.0 / fmax(2, fmin(space_size(c, node, a), space_size(c, node, b)));
-            if (space_size(c, node, a) < 2 || space_size(c, node, b) < 2 || !unequal(c, a, b, &ratio))
+            const double length = fmin(space_size(c, node, a), space_size(c, node, b)) / 2, coarse = 1 / length;
+            double ratio, skew = 0;
+            if (length < 2)
                 continue;
-            bool turned = false;
-            for (int s = 0; s < ANL_PROBE_SCENARIOS && !turned; s++) {
-                double ab = fabs(all[s].m[a][b]), ba = fabs(all[s].m[b][a]);
-                /* A turn in mm has off-diagonals whose ratio is the square of that of the spacings. */
-                double wanted = ratio > 0 ? 1 / (ratio * ratio) : 1, off = ab / ba / (ratio > 0 ? wanted : 1);
-                bool level = off < 1.25 && off > 0.8;
-                turned = all[s].known && ab > fmax(0.02, least) && ba > fmax(0.02, least) && (ratio > 0 ? !level : level);
-            }
-            if (!turned)
+            int turned = 0;
+            for (int s = 0; s < ANL_PROBE_SCENARIOS; s++)
+                turned += all[s].known && fmin(fabs(all[s].m[a][b]), fabs(all[s].m[b][a])) > fmax(0.02, 1.5 * coarse);
+            if (!turned || !unequal(c, node->inputs[0], a, b, &ratio))
+                continue;
+            /* A turn leaves right angles right: in pixels where spacing does not count, in mm where it does. */
+            for (int s = 0; s < ANL_PROBE_SCENARIOS; s++)
+                if (all[s].known && fmin(fabs(all[s].m[a][b]), fabs(all[s].m[b][a])) > fmax(0.02, 1.5 * coarse))
+                    skew += fabs(cosine(all[s].m, a, b, ratio > 0 ? ratio : 1)) / turned;
+            if (ratio > 0 ? skew < 0.1 + coarse : skew > 0.1 + coarse)
                 continue;
             anl_diagnostic *d =
                 anl_walk_diagnose(c->pass, ANL_A_rotation_anisotropic, node,
@@ -483,10 +526,11 @@ static void check_place(const checker *c, const anl_node *node, const anl_node *
     if (known < 4)
         return;
     if (mirrored_count && trait(c, ANL_M_SIDED))
-        report_mirrored(c, node, place, all, mirrored, mirrored_count, known);
+        report_mirrored(c, node, place, all, mirrored, part_text(c->pass->arena, mirrored_count, known));
     if (turned_count && trait(c, ANL_M_UPRIGHT))
-        report_upside_down(c, node, place, all, turned, turned_count, known);
-    check_rotation(c, place, all);
+        report_upside_down(c, node, place, all, turned, part_text(c->pass->arena, turned_count, known));
+    if (node->op == ANL_OP_GATHER)
+        check_rotation(c, node, all);
 }
 
 static bool same_place(const anl_node *a, const anl_node *b)
@@ -607,7 +651,7 @@ static void check_colour(checker *c)
 /* Whether a number of this size is one of Hounsfield units that the images do not have. */
 static bool misses_unit(const checker *c, double bound)
 {
-    return trait(c, ANL_M_HOUNSFIELD) && !*unit_of(c) && fabs(bound) > 2 && !(c->data && c->data->high > 2);
+    return trait(c, ANL_M_HOUNSFIELD) && !*unit_of(c) && fabs(bound) >= 20 && !(c->data && c->data->high > 2);
 }
 
 static void report_unit(const checker *c, const anl_node *n, const char *what, range here)
@@ -725,25 +769,48 @@ static bool is_clamp(const checker *c, const anl_node *n, const anl_node **insid
     return false;
 }
 
+/* The window in units of the image, as it is on average where its bounds are drawn. */
 static void check_window(const checker *c, const anl_node *n, const anl_node *inside, range bounds)
 {
-    range image, here;
-    form f = c->forms[inside->id];
-    if (!image_range(c, &image) || !steady_range(c, f.base, image, &here))
+    range image, window = {0, 0};
+    if (!image_range(c, &image))
         return;
-    double low = fmin((bounds.low - f.b) / f.a, (bounds.high - f.b) / f.a),
-           high = fmax((bounds.low - f.b) / f.a, (bounds.high - f.b) / f.a);
-    if (misses_unit(c, low) || misses_unit(c, high)) {
-        if (high - low > 50 * (here.high - here.low)) /* the images fill next to nothing of it */
-            report_unit(c, n, anl_arena_printf(c->pass->arena, "the window from %g to %g", low, high), here);
+    const double width = image.high - image.low, beyond = slack(c) * width, ends[2] = {image.low - beyond, image.high + beyond};
+    double value[2][16];
+    for (int e = 0; e < 2; e++) {
+        anl_probe_image(c->values, ends[e]);
+        for (int s = 0; s < 16; s++)
+            value[e][s] = anl_probe_near(c->values, inside, centre, s * ANL_PROBE_SCENARIOS / 16).value;
+    }
+    int known = 0, beside = 0, lost = 0;
+    for (int s = 0; s < 16; s++) {
+        double low = fmin(value[0][s], value[1][s]), high = fmax(value[0][s], value[1][s]),
+               slope = (value[1][s] - value[0][s]) / (ends[1] - ends[0]);
+        if (isnan(slope)) /* beyond the image */
+            continue;
+        if (slope == 0) /* nothing of it is left: said of an earlier window */
+            return;
+        known++;
+        beside += high <= bounds.low || low >= bounds.high;
+        lost += fabs(slope) * width < 0.02 * (bounds.high - bounds.low);
+        double a = ends[0] + (bounds.low - value[0][s]) / slope, b = ends[0] + (bounds.high - value[0][s]) / slope;
+        window.low += fmin(a, b);
+        window.high += fmax(a, b);
+    }
+    if (!known || (beside < known && lost < known))
+        return;
+    window.low /= known;
+    window.high /= known;
+    if (misses_unit(c, window.low) || misses_unit(c, window.high)) {
+        report_unit(c, n, anl_arena_printf(c->pass->arena, "the window from %.4g to %.4g", window.low, window.high), image);
         return;
     }
-    double beyond = slack(c) * (here.high - here.low);
-    if (here.high + beyond > low && here.low - beyond < high)
+    if (beside < known)
         return;
-    anl_diagnostic *d = anl_walk_diagnose(
-        c->pass, ANL_A_window_outside, n,
-        "the window from %g to %g holds none of the images' values, which lie between %g and %g", low, high, here.low, here.high);
+    anl_diagnostic *d =
+        anl_walk_diagnose(c->pass, ANL_A_window_outside, n,
+                          "the window from %.4g to %.4g holds none of the images' values, which lie between %g and %g",
+                          window.low, window.high, image.low, image.high);
     note_range(c, d);
     anl_diagnostic_note(c->pass->diagnostics, d, "every image becomes one even grey");
 }
@@ -771,6 +838,8 @@ static const anl_node *jitter_of(const checker *c, const anl_node *n, const anl_
             *jitter = *jitter ? *jitter : at;
             below = next;
         }
+        if (c->cut[at->id])
+            return NULL;
         if (!next || !plain_image(c, next))
             return below;
         at = next;
@@ -813,11 +882,12 @@ static void check_jitter(const checker *c, const anl_node *n, const anl_node *in
         if (!isnan(gain) && !(gain > 1.0 / 3 && gain < 3))
             return;
     }
+    c->cut[n->id] = true;
     anl_diagnostics *list = c->pass->diagnostics;
     anl_diagnostic *d =
         anl_walk_diagnose(c->pass, ANL_A_jitter_before_window, n,
                           "the window from %g to %g comes after the brightness was changed at random", window.low, window.high);
-    anl_span changed = jitter->site.line && !anl_walk_own(c->pass, jitter->span) ? jitter->site : jitter->span;
+    anl_span changed = own_place(c, jitter);
     if (!anl_span_same(changed, d->span))
         anl_diagnostic_label(list, d, changed, "changed here");
     note_modality(c, d);
@@ -899,7 +969,7 @@ static void check_blur(checker *c)
             if (all[i].space < all[k].space && all[i].taps == all[k].taps &&
                 anl_span_same(all[i].node->site, all[k].node->site) &&
                 fabs(all[i].shape - all[k].shape) <= 1e-3 * fabs(all[k].shape) &&
-                unequal(c, all[i].space, all[k].space, &ratio)) {
+                unequal(c, all[i].node->inputs[0], all[i].space, all[k].space, &ratio)) {
                 report_blur(c, &all[i], all[k].space, ratio);
                 return;
             }
@@ -973,6 +1043,7 @@ static void check_graph(const anl_lint_pass *pass, const anl_lint_data *data, co
     c.flags = ANL_NEW_ARRAY(pass->arena, unsigned char, count + 1);
     c.forms = ANL_NEW_ARRAY(pass->arena, form, count + 1);
     c.origin = ANL_NEW_ARRAY(pass->arena, bool, count + 1);
+    c.cut = ANL_NEW_ARRAY(pass->arena, bool, count + 1);
     c.places = anl_probe_new(pass->arena, traced->graph, is_field, &c, c.origin);
     c.values = anl_probe_new(pass->arena, traced->graph, is_field, &c, NULL);
     mark(&c);

@@ -336,8 +336,10 @@ static anl_element element(anl_probe *p, const anl_node *node, const int32_t *at
         return compute(p, node, at);
     if (p->steps++ > MOST_STEPS || p->depth > MOST_DEPTH)
         return unknown;
-    uint64_t slot = anl_hash(at, sizeof *at * (size_t)node->rank, (uint64_t)node->id) % MEMO;
-    remembered *r = &p->memo[slot];
+    uint64_t hash = (uint64_t)node->id;
+    for (int i = 0; i < node->rank; i++)
+        hash = (hash ^ (uint64_t)(uint32_t)at[i]) * 0x9E3779B97F4A7C15u;
+    remembered *r = &p->memo[(hash >> 32) % MEMO];
     if (r->node == node && r->stamp == p->stamp && !memcmp(r->at, at, sizeof *at * (size_t)node->rank))
         return r->element;
     p->depth++;

@@ -24,8 +24,9 @@ typedef enum anl_modality_trait {
     X(ct, "CT CAT", ANL_M_HOUNSFIELD | ANL_M_THICK_SLICES, "computed tomography: slices or volumes")                             \
     X(mr, "MR MRI MRT", ANL_M_THICK_SLICES, "magnetic resonance: slices or volumes; the scale of the values is arbitrary")       \
     X(pet, "PT NM SPECT PET", 0, "emission tomography and scintigraphy")                                                         \
-    X(ultrasound, "US sonography sonogram echo", ANL_M_UPRIGHT, "ultrasound: depth runs down from the transducer, shadows with it")  \
-    X(oct, "OPT OCT", ANL_M_UPRIGHT, "optical coherence tomography: depth runs down")                                            \
+    X(ultrasound, "US sonography sonogram echo", ANL_M_UPRIGHT,                                                                  \
+      "sound from a transducer: depth runs down from it, and shadows with it")                                                   \
+    X(oct, "OPT OCT", ANL_M_UPRIGHT, "optical coherence tomography, in which depth runs down")                                   \
     X(fundus, "OP", ANL_M_COLOUR, "photograph of the retina")                                                                    \
     X(endoscopy, "ES colonoscopy gastroscopy", ANL_M_COLOUR, "video images from inside the body")                                \
     X(dermoscopy, "DMS XC", ANL_M_COLOUR, "photograph of the skin")                                                              \
