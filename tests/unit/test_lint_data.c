@@ -99,7 +99,7 @@ static const char *make_shard(const char *name, recorded r)
                 pixels[k] = (uint8_t)v;
         }
         anl_shard_sample sample = {
-            .stored = pixels, .file = "image.tif", .patient = patients[i], .numbers = labels, .range = {0, greatest}};
+            .stored = pixels, .length = anl_shard_image_bytes(&schema.image), .file = "image.tif", .patient = patients[i], .numbers = labels, .range = {0, greatest}};
         for (int a = 0; r.spacing && a < 3; a++)
             sample.spacing[a] = r.spacing[i][a];
         ck_assert_int_eq(anl_shard_add(writer, &sample, reason), ANL_OK);
