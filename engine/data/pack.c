@@ -890,6 +890,8 @@ static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
             put_around(&c);
         if (status == ANL_OK && image->values == ANL_VALUES_RELATIVE)
             status = find_range(&c, r->range[k]);
+        else if (status == ANL_OK)
+            anl_shard_extent(image, c.stored, r->range[k]);
     }
     if (status != ANL_OK)
         return anl_scan_refuse(r->reason, status, "no memory to resample it");

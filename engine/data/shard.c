@@ -45,6 +45,24 @@ anl_scan anl_shard_scan(const anl_shard_image *i, void *stored)
     return scan;
 }
 
+void anl_shard_extent(const anl_shard_image *image, const void *stored, double extent[2])
+{
+    enum { BLOCK = 2048 };
+    double values[BLOCK];
+    anl_scan scan = anl_shard_scan(image, (void *)stored);
+    const int64_t count = anl_scan_count(&scan);
+    extent[0] = INFINITY;
+    extent[1] = -INFINITY;
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        int64_t n = count - from < BLOCK ? count - from : BLOCK;
+        anl_scan_stored(&scan, from, n, values);
+        for (int64_t k = 0; k < n; k++) {
+            extent[0] = values[k] < extent[0] ? values[k] : extent[0];
+            extent[1] = values[k] > extent[1] ? values[k] : extent[1];
+        }
+    }
+}
+
 static const char *const values_words[] = {"full", "unit", "relative"};
 
 static hid_t stored_type(anl_voxel type)
@@ -228,22 +246,6 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     return ANL_OK;
 }
 
-static void widen_range(anl_shard_writer *writer, const void *stored)
-{
-    enum { BLOCK = 2048 };
-    double values[BLOCK];
-    anl_scan scan = anl_shard_scan(&writer->schema->image, (void *)stored);
-    const int64_t count = anl_scan_count(&scan);
-    for (int64_t from = 0; from < count; from += BLOCK) {
-        int64_t n = count - from < BLOCK ? count - from : BLOCK;
-        anl_scan_stored(&scan, from, n, values);
-        for (int64_t k = 0; k < n; k++) {
-            writer->least = values[k] < writer->least ? values[k] : writer->least;
-            writer->greatest = values[k] > writer->greatest ? values[k] : writer->greatest;
-        }
-    }
-}
-
 anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sample, char reason[ANL_REASON_SIZE])
 {
     const anl_shard_schema *schema = writer->schema;
@@ -260,8 +262,10 @@ anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sampl
     anl_hdf5_unlock();
     if (status != ANL_OK)
         return status;
-    if (schema->image.values != ANL_VALUES_RELATIVE)
-        widen_range(writer, sample->stored);
+    if (schema->image.values != ANL_VALUES_RELATIVE) {
+        writer->least = fmin(writer->least, sample->range[0]);
+        writer->greatest = fmax(writer->greatest, sample->range[1]);
+    }
     int i = writer->count++;
     writer->files[i] = anl_arena_text(writer->arena, sample->file);
     if (writer->patients)

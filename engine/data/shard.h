@@ -61,6 +61,9 @@ bool anl_shard_deflate(const anl_shard_image *image, const void *stored, void **
 /* A scan whose voxels are a stored sample, borrowed. */
 anl_scan anl_shard_scan(const anl_shard_image *image, void *stored);
 
+/* The least and greatest of a sample as it is stored, in this machine's byte order. */
+void anl_shard_extent(const anl_shard_image *image, const void *stored, double extent[2]);
+
 /* What all shards of one pack have in common. Borrowed by the writers. */
 typedef struct anl_shard_schema {
     anl_shard_image image;
@@ -78,7 +81,7 @@ typedef struct anl_shard_sample {
     const char *file, *patient; /* patient: NULL or "" where there is none */
     const double *numbers;      /* [columns], NaN or code -1 where missing (texts are skipped) */
     const char *const *texts;   /* [columns], only those of kind text are looked at */
-    double range[2];            /* relative values: low and high */
+    double range[2];            /* relative values: low and high; others: the least and greatest that is stored */
     double spacing[3];          /* mm along x, y, z; 0: not known */
 } anl_shard_sample;
 

@@ -98,8 +98,12 @@ static const char *make_shard(const char *name, recorded r)
             } else
                 pixels[k] = (uint8_t)v;
         }
-        anl_shard_sample sample = {
-            .stored = pixels, .length = anl_shard_image_bytes(&schema.image), .file = "image.tif", .patient = patients[i], .numbers = labels, .range = {0, greatest}};
+        anl_shard_sample sample = {.stored = pixels,
+                                   .length = anl_shard_image_bytes(&schema.image),
+                                   .file = "image.tif",
+                                   .patient = patients[i],
+                                   .numbers = labels,
+                                   .range = {0, greatest}};
         for (int a = 0; r.spacing && a < 3; a++)
             sample.spacing[a] = r.spacing[i][a];
         ck_assert_int_eq(anl_shard_add(writer, &sample, reason), ANL_OK);
@@ -493,7 +497,7 @@ static void write_tiff(const char *path, bool white_is_zero)
     TIFFClose(tiff);
 }
 
-static anl_status pack(const char *image, const char *modality, anl_shard_facts *facts)
+static anl_status pack(const char *image, const char *modality, int deflate, anl_shard_facts *facts)
 {
     const char *out = in_root("out");
     anl_pack_options options = {.inputs = &image,
@@ -502,6 +506,7 @@ static anl_status pack(const char *image, const char *modality, anl_shard_facts 
                                 .size = {4, 4},
                                 .channels = 1,
                                 .modality = modality,
+                                .deflate = deflate,
                                 .threads = 1,
                                 .overwrite = true};
     anl_pack_report done;
@@ -523,7 +528,7 @@ START_TEST(test_packed_facts)
     anl_shard_facts facts;
     const char *image = in_root("image.tif");
     write_tiff(image, false);
-    ck_assert_int_eq(pack(image, "MRI", &facts), ANL_OK);
+    ck_assert_int_eq(pack(image, "MRI", 0, &facts), ANL_OK);
     ck_assert_str_eq(facts.modality, "mr");
     ck_assert_str_eq(facts.split, "train");
     ck_assert_str_eq(facts.photometric, "MONOCHROME2");
@@ -531,11 +536,11 @@ START_TEST(test_packed_facts)
     ck_assert_double_eq_tol(facts.high * 65535, 4000, 1e-9);
     ck_assert(!facts.rescale_known && facts.greatest_spacing[1] == 0);
     write_tiff(image, true); /* inverted when it is read */
-    ck_assert_int_eq(pack(image, NULL, &facts), ANL_OK);
+    ck_assert_int_eq(pack(image, NULL, 6, &facts), ANL_OK);
     ck_assert_ptr_null(facts.modality);
     ck_assert_str_eq(facts.photometric, "MONOCHROME2");
     ck_assert_double_eq_tol(facts.low * 65535, 65535 - 4000, 1e-9);
-    ck_assert_int_eq(pack(image, "radiografph", &facts), ANL_ERROR_ARGUMENT);
+    ck_assert_int_eq(pack(image, "radiografph", 0, &facts), ANL_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(found(ANL_A_unknown_modality));
     ck_assert_str_eq(found(ANL_A_unknown_modality)->suggestion, "did you mean `radiograph`?");
 }
