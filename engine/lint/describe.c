@@ -237,6 +237,7 @@ static void add_values(anl_text *out, const kept_value *v, const char *what)
         return;
     anl_text_printf(out, "%s%s", out->length ? "\n\n" : "", what);
     if (!v->next) {
+        anl_text_add(out, *what ? " " : "");
         add_kept(out, v);
         return;
     }
@@ -286,7 +287,7 @@ static void describe_mention(anl_text *out, const anl_editor *editor, const plac
     case TARGET_SYMBOL:
         describe_symbol(out, &p->project, t->symbol);
         if (m->kind == MENTION_CALLEE) {
-            add_values(out, editor_values(editor, p->file, m->whole), "This call: ");
+            add_values(out, editor_values(editor, p->file, m->whole), "This call:");
         } else if (t->symbol->kind != SYMBOL_FUNCTION && t->symbol->kind != SYMBOL_MODULE) {
             /* where it is defined stands what it cost; that is all there is for an argument's name, too */
             const kept_value *there = values_of(editor, p, t->symbol);
@@ -304,7 +305,7 @@ static void describe_mention(anl_text *out, const anl_editor *editor, const plac
         break;
     case TARGET_OPERATION:
         describe_operation(out, t->operation);
-        add_values(out, m->kind == MENTION_CALLEE ? editor_values(editor, p->file, m->whole) : here, "This call: ");
+        add_values(out, m->kind == MENTION_CALLEE ? editor_values(editor, p->file, m->whole) : here, "This call:");
         break;
     case TARGET_ARGUMENT:
         anl_text_printf(out, "**argument** of `%s`\n\n", t->operation->name);
@@ -313,12 +314,13 @@ static void describe_mention(anl_text *out, const anl_editor *editor, const plac
     case TARGET_FORM:
         anl_text_printf(out, "`%s`", form_find(t->name)->signature);
         add_paragraph(out, form_find(t->name)->doc);
-        add_values(out, m->kind == MENTION_CALLEE ? editor_values(editor, p->file, m->whole) : here, "Here: ");
+        add_values(out, m->kind == MENTION_CALLEE ? editor_values(editor, p->file, m->whole) : here, "Here:");
         break;
     case TARGET_AXIS:
-        anl_text_printf(out, "**axis** `%s`", t->name);
-        if (m->kind == MENTION_MEMBER) /* x.channel is its size */
-            add_values(out, here, "");
+        if (m->kind == MENTION_MEMBER) /* x.channel is its size; what operations return may have members, too */
+            here = editor_values(editor, p->file, m->whole);
+        anl_text_printf(out, "**%s** `%s`", m->kind == MENTION_MEMBER && here && here->bytes ? "member" : "axis", t->name);
+        add_values(out, m->kind == MENTION_MEMBER ? here : NULL, "");
         break;
     case TARGET_WORD:
     case TARGET_NONE:

@@ -146,7 +146,9 @@ static void walk_expression(walker *w, const anl_expression *e, const argument_p
         break;
     case ANL_E_MEMBER:
         walk_expression(w, e->items[0], NULL, WANTED_VALUE);
-        add_mention(w, MENTION_MEMBER, e->name, member_span(e))->base = e->items[0];
+        m = add_mention(w, MENTION_MEMBER, e->name, member_span(e));
+        m->base = e->items[0];
+        m->whole = e->span;
         break;
     case ANL_E_CALL:
     case ANL_E_STEP:

@@ -71,7 +71,7 @@ typedef struct mention {
     const argument_place *in;   /* VALUE: the argument that it is, or NULL. ARGUMENT: its own call */
     wanted want;                /* VALUE, outside of arguments */
     const anl_expression *base; /* MEMBER: of what */
-    anl_span whole;             /* CALLEE: the call */
+    anl_span whole;             /* CALLEE: the call; MEMBER: x.name */
 } mention;
 
 typedef struct outline {

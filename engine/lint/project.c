@@ -309,6 +309,9 @@ static target of_value(const project *p, const mention *m)
     const symbol *value = project_value(p, m->scope, m->name);
     if (value)
         return of_symbol(value);
+    const form *f = form_find(m->name);
+    if (f && (f->kind == FORM_VALUE || (f->kind == FORM_RULE && m->scope)))
+        return of_name(TARGET_FORM, m->name);
     if (w == WANTED_WORD)
         return of_name(TARGET_WORD, m->name);
     return of_function(p, m->name);
