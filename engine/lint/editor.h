@@ -59,15 +59,21 @@ struct anl_editor {
     anl_arena *answer; /* of the last question */
 };
 
+/* A file of which values are seen, by the name that spans give it. */
+typedef struct heard_file {
+    const char *name;
+    const editor_file *file; /* NULL: it is not open, so nobody asks */
+    const char **lines;      /* where they begin */
+    int line_count;
+} heard_file;
+
 /* values.c: for a check that runs; context: the editor_hearing */
 typedef struct editor_hearing {
     anl_editor *editor;
     editor_check *check;
-    anl_arena *arena;      /* the check's, if it comes to anything */
-    const char *last_name; /* of a file, and what it is */
-    const editor_file *last_file;
-    const char **lines; /* of that file */
-    int line_count;
+    anl_arena *arena;                /* the check's, if it comes to anything */
+    struct heard_file *files, *last; /* of which values were seen */
+    int file_count, file_capacity;
 } editor_hearing;
 void editor_hear_value(void *context, const anl_graph *graph, const anl_seen *seen);
 void editor_hear_traces(void *context, const anl_lint_pass *pass);

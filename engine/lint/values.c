@@ -127,26 +127,30 @@ static void keep_parts(anl_arena *arena, kept_value *kept, const anl_graph *grap
     kept->parts = copy;
 }
 
-/* Where the lines of the file begin in which values are seen now. */
-static void find_lines(editor_hearing *h)
+static heard_file *file_heard(editor_hearing *h, const char *name)
 {
-    const editor_file *file = h->last_file;
+    for (int i = 0; i < h->file_count; i++)
+        if (h->files[i].name == name) /* every file has its name once */
+            return &h->files[i];
+    const editor_file *file = anl_editor_file(h->editor, name);
+    heard_file heard = {.name = name, .file = file->open ? file : NULL};
     int capacity = 0;
-    h->lines = NULL;
-    h->line_count = 0;
-    for (const char *at = file->text; at;) {
-        ANL_PUSH(h->arena, h->lines, h->line_count, capacity, at);
+    for (const char *at = file->open ? file->text : NULL; at;) {
+        ANL_PUSH(h->arena, heard.lines, heard.line_count, capacity, at);
         at = memchr(at, '\n', (size_t)(file->text + file->length - at));
         at = at ? at + 1 : NULL;
     }
+    ANL_PUSH(h->arena, h->files, h->file_count, h->file_capacity, heard);
+    return &h->files[h->file_count - 1];
 }
 
 /* The word at a place, or NULL where there is more than a word. */
 static const char *word_at(const editor_hearing *h, anl_span span)
 {
-    if (span.line > h->line_count || span.length < 1)
+    const heard_file *heard = h->last;
+    if (span.line > heard->line_count || span.length < 1)
         return NULL;
-    const char *from = h->lines[span.line - 1] + span.column - 1, *end = h->last_file->text + h->last_file->length;
+    const char *from = heard->lines[span.line - 1] + span.column - 1, *end = heard->file->text + heard->file->length;
     if (end - from < span.length)
         return NULL;
     for (int i = 0; i < span.length; i++)
@@ -159,18 +163,16 @@ void editor_hear_value(void *context, const anl_graph *graph, const anl_seen *se
 {
     editor_hearing *h = context;
     editor_check *check = h->check;
-    if (h->last_name != seen->span.file) {
-        const editor_file *file = anl_editor_file(h->editor, seen->span.file);
-        h->last_name = seen->span.file;
-        h->last_file = file->open ? file : NULL;
-        if (h->last_file)
-            find_lines(h);
-    }
-    if (!h->last_file || check->arena != h->arena)
+    if (check->arena != h->arena)
+        return;
+    if (!h->last || h->last->name != seen->span.file)
+        h->last = file_heard(h, seen->span.file);
+    const editor_file *file = h->last->file;
+    if (!file)
         return;
     if (2 * (check->value_count + 1) > check->value_capacity)
         grow(h);
-    kept_value **first = &check->values[slot_of(check, h->last_file, seen->span)];
+    kept_value **first = &check->values[slot_of(check, file, seen->span)];
     anl_text text = {0};
     anl_text_add(&text, "");
     add_value(&text, graph, seen->value, 0);
@@ -183,7 +185,7 @@ void editor_hear_value(void *context, const anl_graph *graph, const anl_seen *se
     } else if (of_place < KEPT_OF_ONE_PLACE) {
         check->value_count += !*first;
         kept_value *kept = ANL_NEW(h->arena, kept_value);
-        *kept = (kept_value){.file = h->last_file, .span = seen->span, .flops = seen->flops};
+        *kept = (kept_value){.file = file, .span = seen->span, .flops = seen->flops};
         kept->span.file = NULL;
         kept->word = word_at(h, seen->span);
         kept->path = anl_arena_text(h->arena, seen->path);
