@@ -21,6 +21,9 @@ static const char *const recipes[] = {"specs/pretrain/swav.yaml",         "specs
                                       "tests/specs/accepted/hybrid.yaml", "tests/specs/accepted/optimizer_rule.yaml",
                                       "tests/end_to_end/lsp/main.yaml"};
 
+/* Sanitizers cost a factor of ten: fewer of the same are asked then. */
+static int slower(void) { return getenv("ANL_SANITIZED") ? 7 : 1; }
+
 static const char *path_of(const char *name)
 {
     static char path[4][1024];
@@ -141,7 +144,7 @@ static int apply(anl_editor *editor, const anl_edit *edits, int count, const cha
 START_TEST(test_renaming)
 {
     const char *recipe = strdup(path_of(recipes[_i])), *step = getenv("ANL_TEST_STEP");
-    const int stride = step ? atoi(step) : 7;
+    const int stride = step ? atoi(step) : 7 * slower();
     anl_editor *editor = anl_editor_new();
     anl_arena *arena = anl_arena_new();
     project p = project_of(editor, arena, anl_editor_file(editor, recipe));
@@ -164,7 +167,8 @@ START_TEST(test_renaming)
         const char *problem, *files[64];
         int edit_count;
         if (anl_editor_rename(editor, names[i].file, names[i].at, "fresh_name", &edits, &edit_count, &problem) != ANL_OK) {
-            ck_assert_msg(strstr(problem, "its name") || strstr(problem, "of this name") || strstr(problem, "a path of weights"), "%s: %s", names[i].name, problem);
+            ck_assert_msg(strstr(problem, "its name") || strstr(problem, "of this name") || strstr(problem, "a path of weights"),
+                          "%s: %s", names[i].name, problem);
             continue;
         }
         ck_assert_int_ge(edit_count, 1);
@@ -257,7 +261,7 @@ START_TEST(test_any_place)
     anl_editor *editor = anl_editor_new();
     anl_editor_open(editor, path, text, length);
     check(editor, path);
-    for (size_t at = 0; at <= length + 1; at += 3)
+    for (size_t at = 0; at <= length + 1; at += 3 * (size_t)slower())
         ask_everything(editor, path, at);
     const anl_editor_symbol *symbols;
     int count = anl_editor_symbols(editor, path, &symbols);
@@ -266,7 +270,7 @@ START_TEST(test_any_place)
         ck_assert_uint_le(symbols[i].start, symbols[i].end);
         ck_assert_uint_le(symbols[i].end, length);
     }
-    for (size_t end = 0; end < length; end += 17) { /* torn off anywhere, asked at the end and in the middle */
+    for (size_t end = 0; end < length; end += 17 * (size_t)slower()) { /* torn off anywhere, asked at the end and in the middle */
         anl_editor_open(editor, path, text, end);
         ask_everything(editor, path, end);
         ask_everything(editor, path, end / 2);
