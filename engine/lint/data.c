@@ -137,18 +137,20 @@ static const char *identity(anl_arena *arena, const char *path)
     return anl_arena_printf(arena, "%llx:%llx", (unsigned long long)about.st_dev, (unsigned long long)about.st_ino);
 }
 
-/* The given shards that the spec reads for a split are of it. */
-static void mark_split(const given *g, const anl_lookup *places, int split)
+/* The given shards that the spec reads for a split are of it. False: it reads none of them. */
+static bool mark_split(const given *g, const anl_lookup *places, int split)
 {
     const anl_lint_pass *pass = g->pass;
     const char *pattern = pass->facts->shards[split];
     glob_t found = {0};
+    bool any = false;
     if (pattern && *pattern && glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found) == 0)
         for (size_t f = 0; f < found.gl_pathc; f++) {
             const char *who = identity(pass->arena, found.gl_pathv[f]);
             anl_split_shard *shard = who ? anl_lookup_find(places, who) : NULL;
             if (!shard)
                 continue;
+            any = true;
             if (shard->split >= 0) {
                 bool own;
                 anl_diagnostic *d =
@@ -160,6 +162,7 @@ static void mark_split(const given *g, const anl_lookup *places, int split)
                 shard->split = split;
         }
     globfree(&found);
+    return any;
 }
 
 static void report_shared(const anl_lint_pass *pass, const anl_split_shard *shards, const anl_shared_patients *s)
@@ -177,7 +180,9 @@ static void report_shared(const anl_lint_pass *pass, const anl_split_shard *shar
                             shards[s->shards[i][1]].path);
     if (s->count > ANL_PATIENTS_SHOWN)
         anl_diagnostic_note(pass->diagnostics, d, "and %lld more", (long long)(s->count - ANL_PATIENTS_SHOWN));
-    anl_diagnostic_note(pass->diagnostics, d, "what the network remembers of a patient makes the %s look better than it is",
+    anl_diagnostic_note(pass->diagnostics, d,
+                        s->split[0] == 0 ? "what the network remembers of a patient makes the %s look better than it is"
+                                         : "what was chosen to fit a patient in validation makes the %s look better than it is",
                         split_words[s->split[1]]);
     if (s->one_pack)
         anl_diagnostic_suggest(pass->diagnostics, d,
@@ -207,11 +212,12 @@ static void check_patients(const given *g)
         if (who && !anl_lookup_find(&places, who))
             anl_lookup_add(pass->arena, &places, who, &shards[i]);
     }
+    bool read[ANL_SPLITS];
     for (int s = 0; s < ANL_SPLITS; s++)
-        mark_split(g, &places, s);
-    for (int i = 0; i < g->count; i++) /* those that the spec does not read: what they say of themselves */
+        read[s] = mark_split(g, &places, s);
+    for (int i = 0; i < g->count; i++) /* of a split for which the spec reads none: those that say so themselves */
         for (int s = 0; shards[i].split < 0 && g->splits[i] && s < ANL_SPLITS; s++)
-            if (!strcmp(g->splits[i], split_names[s]))
+            if (!read[s] && !strcmp(g->splits[i], split_names[s]))
                 shards[i].split = s;
     anl_shared_patients *shared;
     int count;

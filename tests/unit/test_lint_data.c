@@ -261,6 +261,9 @@ START_TEST(test_patients_of_packs)
     make_shard("b/valid-00001.h5", (recorded){.split = "valid", .patients = (const char *const[]){"hospital-0042", NULL}});
     lint("", "", &all, 1);
     expect(ANL_A_patient_in_two_packs, 0, "patient `hospital-0042`");
+    /* what it reads for validation is another shard than the one with the shared patient */
+    lint("", anl_arena_printf(arena, "  valid: {shards: %s/b/valid-00000.h5}\n", root), &all, 1);
+    expect_clean();
 }
 END_TEST
 

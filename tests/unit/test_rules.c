@@ -2,6 +2,7 @@
  * In: the embedded pages. Out: check's report, one case a code.
  * Codes of programs, devices, data and runs (06 to 09) are given by no spec alone: their pages need prose only. */
 #include <anlage/lint.h>
+#include <anlage/modality.h>
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,15 @@ START_TEST(page)
 }
 END_TEST
 
+/* The page of A1101 lists the table of modalities. */
+START_TEST(modalities)
+{
+    const char *page = rule_page(ANL_A_unknown_modality);
+    for (int i = 0; anl_modality_names[i]; i++)
+        ck_assert_msg(strstr(page, anl_modality_names[i]) != NULL, "A1101 does not say what `%s` is", anl_modality_names[i]);
+}
+END_TEST
+
 /* No page without a code. */
 START_TEST(no_other_pages)
 {
@@ -218,6 +228,7 @@ int main(void)
     TCase *pages = tcase_create("pages");
     tcase_set_timeout(pages, 60);
     tcase_add_loop_test(pages, page, 0, code_count());
+    tcase_add_test(pages, modalities);
     tcase_add_test(pages, no_other_pages);
     suite_add_tcase(suite, pages);
     SRunner *runner = srunner_create(suite);
