@@ -220,6 +220,12 @@ static int64_t bound(const anl_expression *e, int64_t otherwise)
     return e && e->kind == ANL_E_NUMBER && e->number >= 1 && e->number < 1e9 ? (int64_t)e->number : otherwise;
 }
 
+int64_t anl_batch_limit(const anl_recipe *recipe)
+{
+    const anl_param *param = batch_param(recipe);
+    return bound(param ? param->high : NULL, 1 << 20);
+}
+
 /* The share of the limits that is used: at most 1 where it fits. */
 static double share_used(const anl_footprint *f, const anl_limits *l)
 {
@@ -264,7 +270,7 @@ int64_t anl_largest_batch(const anl_recipe *recipe, double epoch_steps, const an
     anl_arena_free(&arena);
     if (!param || known != ANL_OK)
         return -1;
-    const int64_t least = bound(param->low, 1), most = bound(param->high, 1 << 20);
+    const int64_t least = bound(param->low, 1), most = anl_batch_limit(recipe);
     /* low fits (or is below the range), high does not (or is above it) */
     int64_t low = least - 1, high = most + 1, batch = facts.batch;
     double low_used = limits->memory ? (double)needs->state / (double)limits->memory : 0, high_used = INFINITY,

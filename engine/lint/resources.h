@@ -59,6 +59,9 @@ bool anl_trains_with_evaluation(const anl_static_recipe *facts);
  * needs: its footprint as it is. */
 int64_t anl_largest_batch(const anl_recipe *recipe, double epoch_steps, const anl_limits *limits, const anl_footprint *needs);
 
+/* The largest batch that the param's range allows. */
+int64_t anl_batch_limit(const anl_recipe *recipe);
+
 /* Reports what does not fit (A1201, A0706), with the largest batch that would. biggest: what takes most of it, as
  * anl_cost_biggest says it, or NULL. epoch_steps -1: no batch is searched for. */
 void anl_resources_report(const anl_recipe *recipe, double epoch_steps, const anl_limits *limits, const anl_footprint *needs,

@@ -168,7 +168,9 @@ static void print_fit(const anl_account *a, FILE *out)
         fprintf(out, " largest tensor %s of %s", largest, range);
     char batch[32];
     anl_count_text(a->largest_batch, batch);
-    if (a->largest_batch > 0)
+    if (a->largest_batch == anl_batch_limit(a->recipe))
+        fprintf(out, "; so does every batch up to %s, the end of its range\n", batch);
+    else if (a->largest_batch > 0)
         fprintf(out, "; the largest batch that fits is %s\n", batch);
     else
         fprintf(out, "%s\n", a->largest_batch == 0 ? "; no batch fits" : "");
