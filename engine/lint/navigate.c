@@ -304,6 +304,9 @@ int anl_editor_symbols(anl_editor *editor, const char *path, const anl_editor_sy
             ANL_PUSH(arena, list, count, capacity, section);
     }
     for (int i = 0; i < count; i++) {
+        /* the outline may be older, and longer, than a text that cannot be read */
+        list[i].start = list[i].start < file->length ? list[i].start : file->length;
+        list[i].end = list[i].end < file->length ? list[i].end : file->length;
         list[i].span.file = file->path;
         list[i].name = anl_arena_text(arena, list[i].name);
     }
