@@ -29,6 +29,13 @@ const char *anl_folder_rules(void)
     return folder_of_build(ANL_SOURCE_ROOT "/frontend/rules", ANL_DATA_INSTALLED "/rules");
 }
 
+const char *anl_module_dicom(void)
+{
+    struct stat about;
+    return stat(ANL_MODULES_BUILT "/anlage_dicom.so", &about) == 0 ? ANL_MODULES_BUILT "/anlage_dicom.so"
+                                                                   : ANL_MODULES_INSTALLED "/anlage_dicom.so";
+}
+
 const char *anl_folder_cache(anl_arena *arena)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

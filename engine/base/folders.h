@@ -10,6 +10,8 @@
 const char *anl_folder_specs(anl_arena *arena);
 /* The folder of the rules' pages, in the source tree or installed. */
 const char *anl_folder_rules(void);
+/* The module that reads DICOM, where the build has one. */
+const char *anl_module_dicom(void);
 /* The folder for what can be made again (SPIR-V, pipelines, measured variants): $XDG_CACHE_HOME/anlage, else ~/.cache/anlage.
  * NULL where neither variable is set: then nothing is cached. It need not exist yet. */
 const char *anl_folder_cache(anl_arena *arena);

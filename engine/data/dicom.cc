@@ -641,7 +641,7 @@ template <typename work> anl_status guarded(char *reason, work f)
 
 } // namespace
 
-anl_status anl_dicom_open(FILE *file, anl_dicom **out, char reason[ANL_REASON_SIZE])
+static anl_status dicom_open(FILE *file, anl_dicom **out, char reason[ANL_REASON_SIZE])
 {
     static std::once_flag started;
     *out = nullptr;
@@ -668,13 +668,13 @@ anl_status anl_dicom_open(FILE *file, anl_dicom **out, char reason[ANL_REASON_SI
     });
 }
 
-void anl_dicom_close(anl_dicom **dicom)
+static void dicom_close(anl_dicom **dicom)
 {
     delete *dicom;
     *dicom = nullptr;
 }
 
-bool anl_dicom_text(anl_dicom *d, anl_dicom_place place, char *text, size_t size)
+static bool dicom_text(anl_dicom *d, anl_dicom_place place, char *text, size_t size)
 {
     char ignored[ANL_REASON_SIZE];
     text[0] = 0;
@@ -688,7 +688,7 @@ bool anl_dicom_text(anl_dicom *d, anl_dicom_place place, char *text, size_t size
     return text[0] != 0;
 }
 
-int anl_dicom_numbers(anl_dicom *d, anl_dicom_place place, double *values, int count)
+static int dicom_numbers(anl_dicom *d, anl_dicom_place place, double *values, int count)
 {
     char ignored[ANL_REASON_SIZE];
     int found = 0;
@@ -704,7 +704,7 @@ int anl_dicom_numbers(anl_dicom *d, anl_dicom_place place, double *values, int c
     return found;
 }
 
-bool anl_dicom_words(anl_dicom *d, anl_dicom_place place, uint16_t **words, size_t *count)
+static bool dicom_words(anl_dicom *d, anl_dicom_place place, uint16_t **words, size_t *count)
 {
     char ignored[ANL_REASON_SIZE];
     *words = nullptr;
@@ -723,14 +723,14 @@ bool anl_dicom_words(anl_dicom *d, anl_dicom_place place, uint16_t **words, size
            }) == ANL_OK;
 }
 
-int anl_dicom_items(const anl_dicom *d, uint32_t sequence)
+static int dicom_items(const anl_dicom *d, uint32_t sequence)
 {
     DcmSequenceOfItems *items = nullptr;
     DcmDataset *data = const_cast<DcmDataset *>(&d->data);
     return data->findAndGetSequence(key_of(sequence), items).good() && items ? static_cast<int>(items->card()) : 0;
 }
 
-int anl_dicom_frame_groups(const anl_dicom *d) { return static_cast<int>(d->per_frame.size()); }
+static int dicom_frame_groups(const anl_dicom *d) { return static_cast<int>(d->per_frame.size()); }
 
 static anl_status find_pixels(anl_dicom *d, anl_dicom_pixels *out, char *reason)
 {
@@ -796,13 +796,13 @@ static anl_status find_pixels(anl_dicom *d, anl_dicom_pixels *out, char *reason)
     return ANL_OK;
 }
 
-anl_status anl_dicom_find_pixels(anl_dicom *d, anl_dicom_pixels *out, char reason[ANL_REASON_SIZE])
+static anl_status dicom_find_pixels(anl_dicom *d, anl_dicom_pixels *out, char reason[ANL_REASON_SIZE])
 {
     *out = anl_dicom_pixels{ANL_DICOM_NONE, 0, 0, false};
     return guarded(reason, [&] { return find_pixels(d, out, reason); });
 }
 
-anl_status anl_dicom_read(anl_dicom *d, uint64_t offset, size_t bytes, void *out, char reason[ANL_REASON_SIZE])
+static anl_status dicom_read(anl_dicom *d, uint64_t offset, size_t bytes, void *out, char reason[ANL_REASON_SIZE])
 {
     return guarded(reason, [&] {
         if (offset + bytes > UINT32_MAX)
@@ -813,7 +813,7 @@ anl_status anl_dicom_read(anl_dicom *d, uint64_t offset, size_t bytes, void *out
     });
 }
 
-anl_status anl_dicom_first_frame(anl_dicom *d, anl_dicom_frame *out, char reason[ANL_REASON_SIZE])
+static anl_status dicom_first_frame(anl_dicom *d, anl_dicom_frame *out, char reason[ANL_REASON_SIZE])
 {
     *out = anl_dicom_frame{0, 0, 0, 0};
     return guarded(reason, [&] {
@@ -827,7 +827,7 @@ anl_status anl_dicom_first_frame(anl_dicom *d, anl_dicom_frame *out, char reason
     });
 }
 
-anl_status anl_dicom_decode(anl_dicom *d, const anl_dicom_frame *expected, int sample_bytes, void *out, bool *rgb,
+static anl_status dicom_decode(anl_dicom *d, const anl_dicom_frame *expected, int sample_bytes, void *out, bool *rgb,
                             char reason[ANL_REASON_SIZE])
 {
     *rgb = false;
@@ -838,3 +838,8 @@ anl_status anl_dicom_decode(anl_dicom *d, const anl_dicom_frame *expected, int s
     d->next_frame++;
     return status;
 }
+
+extern "C" const anl_dicom_library anl_dicom_module = {
+    dicom_open,         dicom_close,       dicom_text, dicom_numbers,     dicom_words,  dicom_items,
+    dicom_frame_groups, dicom_find_pixels, dicom_read, dicom_first_frame, dicom_decode,
+};

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -44,15 +43,6 @@ bool anl_scan_named(const char *name)
                 return true;
         }
     return false;
-}
-
-anl_status anl_scan_refuse(char reason[ANL_REASON_SIZE], anl_status status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reason, ANL_REASON_SIZE, format, args);
-    va_end(args);
-    return status;
 }
 
 void anl_scan_reset(anl_scan *scan)

@@ -5,15 +5,23 @@
  * keep it and are not turned. Palettes and YBR become RGB. */
 #include "data/dicom.h"
 
+#include <dlfcn.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <anlage/modality.h>
 
 #include "base/base.h"
+#include "base/folders.h"
 #include "data/orient.h"
 #include "data/series.h"
+
+/* Set once, before the first file is read. */
+static const anl_dicom_library *dicom;
+static char not_loaded[256];
 
 /* PS3.6 */
 enum {
@@ -91,8 +99,8 @@ typedef struct header {
 /* A value of the data set itself, or of the functional groups of a frame, where it may stand in either. */
 static int numbers_of(anl_dicom *d, int frame, uint32_t sequence, uint32_t tag, double *values, int count)
 {
-    int n = sequence ? anl_dicom_numbers(d, (anl_dicom_place){frame, sequence, tag}, values, count) : 0;
-    return n > 0 ? n : anl_dicom_numbers(d, (anl_dicom_place){-1, 0, tag}, values, count);
+    int n = sequence ? dicom->numbers(d, (anl_dicom_place){frame, sequence, tag}, values, count) : 0;
+    return n > 0 ? n : dicom->numbers(d, (anl_dicom_place){-1, 0, tag}, values, count);
 }
 
 static bool number_of(anl_dicom *d, int frame, uint32_t sequence, uint32_t tag, double *value)
@@ -102,8 +110,8 @@ static bool number_of(anl_dicom *d, int frame, uint32_t sequence, uint32_t tag, 
 
 static bool text_of(anl_dicom *d, uint32_t sequence, uint32_t tag, char *text, size_t size)
 {
-    return (sequence && anl_dicom_text(d, (anl_dicom_place){0, sequence, tag}, text, size)) ||
-           anl_dicom_text(d, (anl_dicom_place){-1, 0, tag}, text, size);
+    return (sequence && dicom->text(d, (anl_dicom_place){0, sequence, tag}, text, size)) ||
+           dicom->text(d, (anl_dicom_place){-1, 0, tag}, text, size);
 }
 
 /* A whole number that must be within bounds where it is there. */
@@ -170,7 +178,7 @@ static anl_status read_bits(anl_dicom *d, header *h, char *reason)
         return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "damaged DICOM: whether its pixels have a sign is not said");
     h->is_signed = representation == 1;
     if (h->pixels.kind == ANL_DICOM_JPEG || h->pixels.kind == ANL_DICOM_JPEG_LS) {
-        anl_status status = anl_dicom_first_frame(d, &h->coded, reason);
+        anl_status status = dicom->first_frame(d, &h->coded, reason);
         if (status != ANL_OK)
             return status;
         if (h->coded.bits < 2 || h->coded.bits > 16 || h->allocated < h->coded.bits)
@@ -228,7 +236,7 @@ static anl_status check_amount(const header *h, char *reason)
 static anl_status read_header(anl_dicom *d, header *h, char *reason)
 {
     text_of(d, 0, MODALITY, h->code, sizeof h->code);
-    anl_status status = anl_dicom_find_pixels(d, &h->pixels, reason);
+    anl_status status = dicom->find_pixels(d, &h->pixels, reason);
     if (status != ANL_OK)
         return status;
     if (h->pixels.kind == ANL_DICOM_NONE)
@@ -285,8 +293,8 @@ static anl_status read_table(anl_dicom *d, const header *h, uint32_t sequence, u
 {
     double about[3];
     size_t count;
-    if (anl_dicom_numbers(d, (anl_dicom_place){-1, sequence, descriptor}, about, 3) != 3 ||
-        !anl_dicom_words(d, (anl_dicom_place){-1, sequence, data}, &out->words, &count))
+    if (dicom->numbers(d, (anl_dicom_place){-1, sequence, descriptor}, about, 3) != 3 ||
+        !dicom->words(d, (anl_dicom_place){-1, sequence, data}, &out->words, &count))
         return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "damaged DICOM: a lookup table is missing");
     out->entries = about[0] == 0 ? 65536 : (size_t)about[0];
     out->first = about[1];
@@ -453,7 +461,7 @@ static anl_status read_one_bit(const work *w, int number, char *reason)
     const uint64_t count = frame_values(w->h), first = count * (uint64_t)number;
     const uint64_t from = first / 8, to = (first + count + 7) / 8;
     const unsigned shift = (unsigned)(first % 8);
-    anl_status status = anl_dicom_read(w->d, from, (size_t)(to - from), w->frame, reason);
+    anl_status status = dicom->read(w->d, from, (size_t)(to - from), w->frame, reason);
     if (status == ANL_OK && shift)
         for (uint64_t i = 0; i < to - from; i++)
             w->frame[i] = (uint8_t)(w->frame[i] >> shift | (i + 1 < to - from ? w->frame[i + 1] << (8 - shift) : 0));
@@ -473,9 +481,9 @@ static anl_status read_frames(work *w, const int *order, char *reason)
         if (h->allocated == 1)
             status = read_one_bit(w, f, reason);
         else if (h->pixels.kind == ANL_DICOM_PLAIN || h->pixels.kind == ANL_DICOM_FLOAT || h->pixels.kind == ANL_DICOM_DOUBLE)
-            status = anl_dicom_read(w->d, (uint64_t)bytes * (uint64_t)f, bytes, w->frame, reason);
+            status = dicom->read(w->d, (uint64_t)bytes * (uint64_t)f, bytes, w->frame, reason);
         else
-            status = anl_dicom_decode(w->d, &(anl_dicom_frame){h->width, h->height, h->samples, h->coded.bits}, h->allocated / 8, w->frame,
+            status = dicom->decode(w->d, &(anl_dicom_frame){h->width, h->height, h->samples, h->coded.bits}, h->allocated / 8, w->frame,
                                       &rgb, reason);
         if (status == ANL_OK)
             place_frame(w, f, (size_t)(order ? order[f] : f), rgb);
@@ -503,7 +511,7 @@ static anl_status read_scale(anl_dicom *d, work *w, header *h, anl_scan *out, ch
     double slope = 1, intercept = 0, table_about[3];
     if (h->colours != GREY || h->pixels.kind == ANL_DICOM_FLOAT || h->pixels.kind == ANL_DICOM_DOUBLE)
         return ANL_OK;
-    if (anl_dicom_numbers(d, (anl_dicom_place){-1, MODALITY_LUT, LUT_DESCRIPTOR}, table_about, 3) > 0) {
+    if (dicom->numbers(d, (anl_dicom_place){-1, MODALITY_LUT, LUT_DESCRIPTOR}, table_about, 3) > 0) {
         anl_status status = read_table(d, h, MODALITY_LUT, LUT_DESCRIPTOR, LUT_DATA, &w->tables[0], reason);
         h->looked_up = true;
         out->type = w->tables[0].bits > 8 ? ANL_VOXEL_U16 : ANL_VOXEL_U8;
@@ -539,7 +547,7 @@ static anl_status read_scale(anl_dicom *d, work *w, header *h, anl_scan *out, ch
             w->scales[2 * f] = own[0];
             w->scales[2 * f + 1] = own[1];
         }
-        if (anl_dicom_frame_groups(d) == 0)
+        if (dicom->frame_groups(d) == 0)
             break; /* all frames share what the data set says */
     }
     read_unit(d, h, rescaled, out->unit);
@@ -557,7 +565,7 @@ static anl_status read_scale(anl_dicom *d, work *w, header *h, anl_scan *out, ch
 static anl_status read_palette(anl_dicom *d, work *w, const header *h, anl_scan *out, char *reason)
 {
     double ignored;
-    if (anl_dicom_numbers(d, (anl_dicom_place){-1, 0, RED_SEGMENTS}, &ignored, 1) > 0)
+    if (dicom->numbers(d, (anl_dicom_place){-1, 0, RED_SEGMENTS}, &ignored, 1) > 0)
         return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "DICOM with a segmented palette; convert it to RGB");
     for (int c = 0; c < 3; c++) {
         anl_status status = read_table(d, h, 0, RED_DESCRIPTOR + (uint32_t)c, RED_DATA + (uint32_t)c, &w->tables[c], reason);
@@ -582,14 +590,14 @@ static void read_spacing(anl_dicom *d, anl_scan *out)
             out->spacing[0] = yx[1];
             out->spacing[1] = yx[0];
         }
-    if (out->spacing[0] == 0 && anl_dicom_items(d, ULTRASOUND_REGIONS) == 1) {
+    if (out->spacing[0] == 0 && dicom->items(d, ULTRASOUND_REGIONS) == 1) {
         double unit[2];
         const anl_dicom_place places[] = {{-1, ULTRASOUND_REGIONS, REGION_UNITS_X},
                                           {-1, ULTRASOUND_REGIONS, REGION_UNITS_Y},
                                           {-1, ULTRASOUND_REGIONS, REGION_DELTA_X},
                                           {-1, ULTRASOUND_REGIONS, REGION_DELTA_Y}};
-        if (anl_dicom_numbers(d, places[0], &unit[0], 1) && anl_dicom_numbers(d, places[1], &unit[1], 1) &&
-            anl_dicom_numbers(d, places[2], &yx[1], 1) && anl_dicom_numbers(d, places[3], &yx[0], 1) && unit[0] == 3 && unit[1] == 3 &&
+        if (dicom->numbers(d, places[0], &unit[0], 1) && dicom->numbers(d, places[1], &unit[1], 1) &&
+            dicom->numbers(d, places[2], &yx[1], 1) && dicom->numbers(d, places[3], &yx[0], 1) && unit[0] == 3 && unit[1] == 3 &&
             yx[0] != 0 && yx[1] != 0) { /* 3: cm */
             out->spacing[0] = 10 * fabs(yx[1]);
             out->spacing[1] = 10 * fabs(yx[0]);
@@ -604,7 +612,7 @@ static void read_spacing(anl_dicom *d, anl_scan *out)
 static bool orientation_of(anl_dicom *d, int frame, double o[6])
 {
     if (numbers_of(d, frame, PLANE_ORIENTATION, IMAGE_ORIENTATION, o, 6) != 6 &&
-        anl_dicom_numbers(d, (anl_dicom_place){-1, DETECTORS, IMAGE_ORIENTATION}, o, 6) != 6)
+        dicom->numbers(d, (anl_dicom_place){-1, DETECTORS, IMAGE_ORIENTATION}, o, 6) != 6)
         return false;
     double a = 0, b = 0, ab = 0;
     for (int i = 0; i < 3; i++) {
@@ -618,7 +626,7 @@ static bool orientation_of(anl_dicom *d, int frame, double o[6])
 static bool position_of(anl_dicom *d, int frame, double p[3])
 {
     return numbers_of(d, frame, PLANE_POSITION, IMAGE_POSITION, p, 3) == 3 ||
-           anl_dicom_numbers(d, (anl_dicom_place){-1, DETECTORS, IMAGE_POSITION}, p, 3) == 3;
+           dicom->numbers(d, (anl_dicom_place){-1, DETECTORS, IMAGE_POSITION}, p, 3) == 3;
 }
 
 static void set_affine(anl_scan *out, const double o[6], const double step[3], const double origin[3])
@@ -667,7 +675,7 @@ static bool stack_frames(const double (*positions)[3], const double normal[3], i
 /* The positions of all frames; false: some have none, or they face different ways. */
 static bool frame_positions(anl_dicom *d, const header *h, const double o[6], double (*positions)[3])
 {
-    if (anl_dicom_frame_groups(d) == h->frames) {
+    if (dicom->frame_groups(d) == h->frames) {
         for (int f = 0; f < h->frames; f++) {
             double own[6];
             if (!orientation_of(d, f, own) || !position_of(d, f, positions[f]))
@@ -681,7 +689,7 @@ static bool frame_positions(anl_dicom *d, const header *h, const double o[6], do
     /* Dose grids: offsets along the normal (PS3.3, C.8.8.3.2). */
     double *offsets = malloc(sizeof *offsets * (size_t)h->frames), origin[3];
     bool good = offsets && position_of(d, -1, origin) &&
-                anl_dicom_numbers(d, (anl_dicom_place){-1, 0, FRAME_OFFSETS}, offsets, h->frames) == h->frames;
+                dicom->numbers(d, (anl_dicom_place){-1, 0, FRAME_OFFSETS}, offsets, h->frames) == h->frames;
     const double normal[3] = {o[1] * o[5] - o[2] * o[4], o[2] * o[3] - o[0] * o[5], o[0] * o[4] - o[1] * o[3]};
     const double from = good && offsets[0] != 0 ? offsets[0] : 0; /* then they are positions, not offsets */
     for (int f = 0; f < h->frames && good; f++)
@@ -695,8 +703,8 @@ static bool frame_positions(anl_dicom *d, const header *h, const double o[6], do
 static bool counted_slices(anl_dicom *d, const header *h, const anl_scan *out)
 {
     double increments[4];
-    return h->frames > 1 && anl_dicom_frame_groups(d) == 0 && out->spacing[2] > 0 &&
-           anl_dicom_numbers(d, (anl_dicom_place){-1, 0, FRAME_INCREMENT}, increments, 4) == 1 && increments[0] == SLICE_VECTOR;
+    return h->frames > 1 && dicom->frame_groups(d) == 0 && out->spacing[2] > 0 &&
+           dicom->numbers(d, (anl_dicom_place){-1, 0, FRAME_INCREMENT}, increments, 4) == 1 && increments[0] == SLICE_VECTOR;
 }
 
 static anl_status place_in_patient(anl_dicom *d, const header *h, anl_scan *out, int **order, char *reason)
@@ -757,7 +765,7 @@ static void read_about(anl_dicom *d, const header *h, anl_scan *out)
     take_id(d, SERIES, out->series);
     if (number_of(d, -1, 0, INSTANCE_NUMBER, &number) && number == floor(number) && fabs(number) < 1e15)
         out->place = (int64_t)number;
-    if (anl_dicom_text(d, (anl_dicom_place){0, FRAME_ANATOMY, FRAME_LATERALITY}, text, sizeof text) ||
+    if (dicom->text(d, (anl_dicom_place){0, FRAME_ANATOMY, FRAME_LATERALITY}, text, sizeof text) ||
         text_of(d, 0, IMAGE_LATERALITY, text, sizeof text) || text_of(d, 0, LATERALITY, text, sizeof text))
         out->laterality = (char)(text[1] == 0 && strchr("LRB", text[0]) ? text[0] : 0);
     double centre, width;
@@ -809,11 +817,25 @@ static anl_status read_open(anl_dicom *d, bool voxels, work *w, int **order, anl
     return out->depth > 1 ? anl_scan_orient(out, reason) : ANL_OK;
 }
 
+static void load(void)
+{
+    void *module = dlopen(anl_module_dicom(), RTLD_NOW | RTLD_LOCAL); /* stays for the life of the process */
+    dicom = module ? (const anl_dicom_library *)dlsym(module, "anl_dicom_module") : NULL;
+    if (!dicom) {
+        const char *why = dlerror();
+        snprintf(not_loaded, sizeof not_loaded, "%s", why ? why : "it lacks anl_dicom_module");
+    }
+}
+
 static anl_status read(const char *path, FILE *file, bool voxels, anl_scan *out, char reason[ANL_REASON_SIZE])
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)path;
+    pthread_once(&once, load);
+    if (!dicom)
+        return anl_scan_refuse(reason, ANL_ERROR_FILE, "it is DICOM, and the module that reads it cannot be loaded: %s", not_loaded);
     anl_dicom *d;
-    anl_status status = anl_dicom_open(file, &d, reason);
+    anl_status status = dicom->open(file, &d, reason);
     if (status != ANL_OK)
         return status;
     work w = {.d = d, .out = out};
@@ -824,7 +846,7 @@ static anl_status read(const char *path, FILE *file, bool voxels, anl_scan *out,
     free(w.scales);
     free(w.frame);
     free(order);
-    anl_dicom_close(&d);
+    dicom->close(&d);
     return status;
 }
 

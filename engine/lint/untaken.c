@@ -1,6 +1,6 @@
 /* Names where tracing does not look: in branches of `if` that are not taken, in functions that nothing calls, in defaults that every call
  * overrides.
- * In: the recipe as text. Out: A0202 to A0204, worded as the tracer words them, so that what it has reported is not said twice.
+ * In: the recipe as text. Out: A0217 and A0202 to A0204, worded as the tracer words them, so that what it has reported is not said twice.
  * Judged only where nothing but a value can stand: elsewhere a bare word may be an axis or a text. */
 #include <string.h>
 
@@ -176,6 +176,18 @@ static void walk_call(walker *w, const anl_expression *e, bool value)
         walk(w, e->arguments[i].value, choice && i > 0 && value);
 }
 
+/* A counter that is called like a value: the steps see the counter. */
+static void hide(walker *w, const anl_expression *repeat)
+{
+    const anl_recipe *r = w->pass->recipe;
+    const char *file = w->function ? w->function->file : r->file;
+    if (!is_seen(w, repeat->name) || w->full || !file || !r->file || strcmp(file, r->file))
+        return;
+    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, repeat->slice_axis_span,
+                                     "within these steps the counter hides the value `%s`", repeat->name);
+    anl_diagnostic_suggest(w->pass->diagnostics, d, "give the counter a name of its own: `as: i`");
+}
+
 static void walk(walker *w, const anl_expression *e, bool value)
 {
     if (!e)
@@ -207,8 +219,10 @@ static void walk(walker *w, const anl_expression *e, bool value)
     case ANL_E_REPEAT:
         walk(w, e->items[0], true);
         walk(w, e->items[2], true);
-        if (e->name[0])
+        if (e->name[0]) {
+            hide(w, e);
             see(w, e->name);
+        }
         walk(w, e->items[1], false);
         w->count = before;
         return;

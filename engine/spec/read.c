@@ -141,7 +141,37 @@ static void import_missing(reader *r, const anl_syntax *s, const char *const *pl
     anl_diagnostic_nearest(r->diagnostics, d, s->span, base, names, count, false);
 }
 
-static void load_import(reader *r, const anl_syntax *s, anl_span where, const char *importer, int depth)
+static void note_import(reader *r, int importer, int file, const anl_syntax *s)
+{
+    loaded_file *f = &r->files[importer];
+    ANL_PUSH(r->arena, f->imports, f->import_count, f->import_capacity, file);
+    anl_import import = {.span = s->span, .text = s->text};
+    if (importer == 0)
+        ANL_PUSH(r->arena, r->recipe->imports, r->recipe->import_count, r->capacities[3], import);
+}
+
+static void collect_imported(reader *r, anl_import *into, int file, bool *met, int *capacity)
+{
+    if (met[file])
+        return;
+    met[file] = true;
+    const loaded_file *f = &r->files[file];
+    into->sections |= f->sections;
+    ANL_PUSH(r->arena, into->files, into->file_count, *capacity, f->name);
+    for (int i = 0; i < f->import_count; i++)
+        collect_imported(r, into, f->imports[i], met, capacity);
+}
+
+/* What each import of the main file brings. */
+static void follow_imports(reader *r)
+{
+    for (int i = 0; i < r->recipe->import_count; i++) {
+        int capacity = 0;
+        collect_imported(r, &r->recipe->imports[i], r->files[0].imports[i], ANL_NEW_ARRAY(r->arena, bool, r->file_count), &capacity);
+    }
+}
+
+static void load_import(reader *r, const anl_syntax *s, anl_span where, int importing, const char *importer, int depth)
 {
     if (s->kind != ANL_Y_SCALAR || anl_syntax_null(s)) {
         anl_reader_wrong_kind(r, s, where, "the path of a file", NULL);
@@ -160,8 +190,10 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
     for (int i = 0; i < r->file_count; i++) {
         if (strcmp(r->files[i].identity, identity))
             continue;
-        if (!r->files[i].open)
+        if (!r->files[i].open) {
+            note_import(r, importing, i, s);
             return; /* read already: files may be reached on several ways */
+        }
         anl_diagnostic *d =
             anl_diagnose(r->diagnostics, ANL_A_import_loop, s->span, "this import leads back to `%s`", r->files[i].name);
         anl_text chain = {0};
@@ -176,7 +208,10 @@ static void load_import(reader *r, const anl_syntax *s, anl_span where, const ch
         anl_diagnose(r->diagnostics, ANL_A_too_deep, s->span, "imports are nested more than %d files deep", IMPORT_DEPTH);
         return;
     }
+    const int next = r->file_count;
     load(r, path, &s->span, depth + 1);
+    if (r->file_count > next)
+        note_import(r, importing, next, s);
 }
 
 static void add_entries(reader *r, const key *k, const char *what, const char *file, entry **list, int *count, int *capacity)
@@ -236,7 +271,7 @@ static bool load(reader *r, const char *path, const anl_span *importer, int dept
                          errno ? strerror(errno) : "it is no readable file");
         return false;
     }
-    loaded_file file = {name, identity ? identity : name, true};
+    loaded_file file = {.name = name, .identity = identity ? identity : name, .open = true};
     int index = r->file_count;
     ANL_PUSH(r->arena, r->files, r->file_count, r->file_capacity, file);
     ANL_PUSH(r->arena, r->recipe->files, r->recipe->file_count, r->capacities[2], name);
@@ -270,20 +305,22 @@ static bool load(reader *r, const char *path, const anl_span *importer, int dept
         anl_syntax *imports = keys[FILE_IMPORT].value;
         if (imports->kind == ANL_Y_LIST)
             for (int i = 0; i < imports->count; i++)
-                load_import(r, imports->items[i], keys[FILE_IMPORT].span, path, depth);
+                load_import(r, imports->items[i], keys[FILE_IMPORT].span, index, path, depth);
         else
-            load_import(r, imports, keys[FILE_IMPORT].span, path, depth);
+            load_import(r, imports, keys[FILE_IMPORT].span, index, path, depth);
     }
     const char *title = anl_reader_text(r, &keys[FILE_TITLE]), *doc = anl_reader_text(r, &keys[FILE_DOC]);
     if (depth == 0) {
         r->recipe->title = title;
         r->recipe->doc = doc;
     }
+    r->files[index].sections = keys[FILE_PARAMS].value != NULL;
     add_entries(r, &keys[FILE_PARAMS], "params", name, &r->params, &r->param_count, &r->param_capacity);
     add_entries(r, &keys[FILE_FUNCTIONS], "functions", name, &r->functions, &r->function_count, &r->function_capacity);
     for (int i = 0; i < SECTION_COUNT; i++) {
         if (!keys[FILE_SECTIONS + i].value)
             continue;
+        r->files[index].sections = true;
         r->sections[i] = merge(r, r->sections[i], keys[FILE_SECTIONS + i].value, 0);
         r->section_spans[i] = keys[FILE_SECTIONS + i].span;
     }
@@ -317,6 +354,7 @@ anl_status anl_recipe_read_documents(const char *path, const anl_document *docum
         anl_arena_free(&arena);
         return unreadable ? ANL_ERROR_FILE : ANL_ERROR_SPEC;
     }
+    follow_imports(&r);
     r.recipe->library = true;
     for (int i = 0; i < SECTION_COUNT; i++)
         if (r.sections[i] && (r.sections[i]->kind != ANL_Y_MAPPING || r.sections[i]->count))

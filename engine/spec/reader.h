@@ -10,6 +10,9 @@
 typedef struct loaded_file {
     const char *name, *identity; /* as shown; its real path */
     bool open;                   /* being read: importing it again is a loop */
+    bool sections;               /* it holds more than functions */
+    int *imports;                /* positions in reader.files */
+    int import_count, import_capacity;
 } loaded_file;
 
 /* One entry of a `params:` or `functions:` section, in the order of the files. */

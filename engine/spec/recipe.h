@@ -212,6 +212,15 @@ typedef struct anl_metric {
     anl_expression *score, *label, *where; /* where or NULL */
 } anl_metric;
 
+/* An import of the file itself. */
+typedef struct anl_import {
+    anl_span span;
+    const char *text;   /* as written */
+    const char **files; /* it, and all that it imports in turn, as functions name their files */
+    int file_count;
+    bool sections; /* one of them holds more than functions */
+} anl_import;
+
 typedef struct anl_recipe {
     anl_arena *arena;
     const char *file, *title, *doc;
@@ -249,6 +258,8 @@ typedef struct anl_recipe {
     int metric_count;
     const char **files; /* every file read */
     int file_count;
+    anl_import *imports;
+    int import_count;
 } anl_recipe;
 
 /* One --set name=value. The value is parsed as an expression or YAML scalar. */

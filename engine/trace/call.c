@@ -1213,6 +1213,7 @@ static anl_value form_since(tracer *t, place *p, const anl_expression *e)
         return no_value;
     anl_value r = {.kind = ANL_V_BOOL, .span = e->span};
     r.truth = boundary_at(t, steps);
+    warn_after_the_end(t, &v, e->span, "this begins to hold");
     return r;
 }
 

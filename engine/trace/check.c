@@ -1,5 +1,5 @@
 /* Names that nothing uses: params, modules, views, state and nodes of the spec, nodes and params of its own functions.
- * In: the recipe. Out: warnings A0213 and A0506.
+ * In: the recipe. Out: warnings A0213 to A0216 and A0506.
  * Judged by the text alone: a name counts as used where it is mentioned, whatever branch is taken. */
 #include "trace/tracer.h"
 
@@ -38,11 +38,8 @@ static bool declaration_mentions(const anl_declaration *d, const char *name)
            mentions(d->project, name) || (d->like && !strcmp(d->like, name));
 }
 
-static bool function_mentions(const anl_function *f, const char *name, const void *except)
+static bool body_mentions(const anl_function *f, const char *name, const void *except)
 {
-    for (int i = 0; i < f->input_count; i++)
-        if (pattern_mentions(f->inputs[i].axes, f->inputs[i].axis_count, name))
-            return true;
     for (int i = 0; i < f->param_count; i++)
         if ((const void *)&f->params[i] != except &&
             (mentions(f->params[i].value, name) || mentions(f->params[i].low, name) || mentions(f->params[i].high, name)))
@@ -57,6 +54,14 @@ static bool function_mentions(const anl_function *f, const char *name, const voi
         if (mentions(f->members[i].value, name))
             return true;
     return mentions(f->returns, name);
+}
+
+static bool function_mentions(const anl_function *f, const char *name, const void *except)
+{
+    for (int i = 0; i < f->input_count; i++)
+        if (pattern_mentions(f->inputs[i].axes, f->inputs[i].axis_count, name))
+            return true;
+    return body_mentions(f, name, except);
 }
 
 static bool spec_mentions(const anl_recipe *r, const char *name, const void *except)
@@ -122,13 +127,58 @@ static void unused(tracer *t, anl_code code, anl_span span, const char *what, co
     anl_diagnose(t->diagnostics, code, span, "%s `%s` is not used", what, name);
 }
 
+static bool is_own(const anl_recipe *r, const anl_function *f) { return f->file && r->file && !strcmp(f->file, r->file); }
+
+static bool is_of(const anl_function *f, const anl_import *import)
+{
+    for (int i = 0; import && i < import->file_count; i++)
+        if (!strcmp(f->file, import->files[i]))
+            return true;
+    return false;
+}
+
+/* Whether the spec mentions the function, or another function does that is none of the import's. A library may leave functions to the
+ * spec that imports it, or to another library. */
+static bool is_called(const anl_recipe *r, const anl_function *f, const anl_import *import)
+{
+    if (spec_mentions(r, f->name, NULL))
+        return true;
+    for (int i = 0; i < r->function_count; i++)
+        if (r->functions[i] != f && !is_of(r->functions[i], import) && function_mentions(r->functions[i], f->name, NULL))
+            return true;
+    return false;
+}
+
+/* Axes that a function takes as `...rest` and never names: left out, they ride along. An optimizer rule has to take all. */
+static void rest_of_inputs(tracer *t, const anl_function *f)
+{
+    for (int i = 0; i < f->input_count; i++)
+        if (!strcmp(f->inputs[i].name, "weight"))
+            return;
+    for (int i = 0; i < f->param_count; i++)
+        if (f->params[i].type && !strncmp(f->params[i].type, "ax", 2)) /* axis, axes: the caller names them */
+            return;
+    if (body_mentions(f, "all", NULL))
+        return;
+    for (int i = 0; i < f->input_count; i++)
+        for (int k = 0; k < f->inputs[i].axis_count; k++) {
+            const anl_axis_pattern *a = &f->inputs[i].axes[k];
+            if (a->kind != ANL_P_REST || body_mentions(f, a->name, NULL))
+                continue;
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unused_rest, a->span, "the axes `...%s` are taken, and never named", a->name);
+            anl_diagnostic_note(t->diagnostics, d, "axes that a function does not take ride along untouched, and draws are independent along them");
+            anl_diagnostic_suggest(t->diagnostics, d, "leave `...%s` out", a->name);
+        }
+}
+
 static void functions_of_file(tracer *t)
 {
     const anl_recipe *r = t->recipe;
     for (int i = 0; i < r->function_count; i++) {
         const anl_function *f = r->functions[i];
-        if (!f->file || !r->file || strcmp(f->file, r->file))
+        if (!is_own(r, f))
             continue;
+        rest_of_inputs(t, f);
         for (int k = 0; k < f->param_count; k++)
             if (!function_mentions(f, f->params[k].name, &f->params[k]))
                 unused(t, ANL_A_unused_name, f->params[k].span, "the param", f->params[k].name);
@@ -138,12 +188,29 @@ static void functions_of_file(tracer *t)
     }
 }
 
+static void unused_imports(tracer *t)
+{
+    const anl_recipe *r = t->recipe;
+    for (int i = 0; i < r->import_count; i++) {
+        const anl_import *import = &r->imports[i];
+        bool used = import->sections;
+        for (int k = 0; k < r->function_count && !used; k++)
+            used = is_of(r->functions[k], import) && is_called(r, r->functions[k], import);
+        if (!used)
+            unused(t, ANL_A_unused_import, import->span, "the import", import->text);
+    }
+}
+
 void warn_unused(tracer *t)
 {
     const anl_recipe *r = t->recipe;
     functions_of_file(t);
     if (!r->loss_count && !r->metric_count) /* a library, or a spec for fetching: everything may be asked for */
         return;
+    unused_imports(t);
+    for (int i = 0; i < r->function_count; i++)
+        if (is_own(r, r->functions[i]) && !is_called(r, r->functions[i], NULL))
+            unused(t, ANL_A_unused_function, r->functions[i]->span, "the function", r->functions[i]->name);
     for (int i = 0; i < r->param_count; i++)
         if (strcmp(r->params[i].name, "batch") && !spec_mentions(r, r->params[i].name, &r->params[i]))
             unused(t, ANL_A_unused_name, r->params[i].span, "the param", r->params[i].name);

@@ -167,6 +167,21 @@ bool static_steps(tracer *t, const anl_value *v, double *out)
     return false;
 }
 
+/* A time that the training does not reach. Steps and epochs are not compared: how many steps an epoch has is not known here. */
+void warn_after_the_end(tracer *t, const anl_value *v, anl_span span, const char *what)
+{
+    const anl_expression *length = t->recipe->train_length;
+    if (!length || t->options->mode != ANL_TRACE_TRAIN || v->kind != ANL_V_DURATION || v->duration.count <= 0)
+        return;
+    anl_value whole = evaluate(t, t->top->place, length, WANT_VALUE);
+    if (whole.kind != ANL_V_DURATION || whole.duration.epochs != v->duration.epochs || v->duration.count < whole.duration.count)
+        return;
+    const char *unit = v->duration.epochs ? "ep" : "it";
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_after_the_end, span, "%s at %g%s, and the training ends at %g%s", what, v->duration.count, unit,
+                                     whole.duration.count, unit);
+    anl_diagnostic_label(t->diagnostics, d, length->span, "its length");
+}
+
 bool boundary_at(tracer *t, double steps)
 {
     if (steps > 0) {

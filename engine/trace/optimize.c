@@ -2,6 +2,8 @@
  * In: the plan of all phases' weights, rules by glob, gradients. Out: arenas with updates, optimizer state, followed copies.
  * An arena has axes [chunk, lane 64]; each weight begins at a multiple of 64 elements, so a chunk belongs to one weight. Groups
  * are the same in all phases: a weight that is frozen in one only gets no update there. */
+#include <math.h>
+
 #include "trace/tracer.h"
 
 /* ---- rules ---- */
@@ -63,8 +65,10 @@ void evaluate_rules(tracer *t)
         r->from = r->rule->from ? evaluate(t, t->top->place, r->rule->from, WANT_VALUE) : no_value;
         r->until = r->rule->until ? evaluate(t, t->top->place, r->rule->until, WANT_VALUE) : no_value;
         double steps;
-        if (r->from.kind != ANL_V_NONE && static_steps(t, &r->from, &steps))
+        if (r->from.kind != ANL_V_NONE && static_steps(t, &r->from, &steps)) {
             boundary_at(t, steps);
+            warn_after_the_end(t, &r->from, r->rule->from->span, "this rule begins");
+        }
         if (r->until.kind != ANL_V_NONE && static_steps(t, &r->until, &steps))
             boundary_at(t, steps);
     }
@@ -181,6 +185,56 @@ static void group_copy(tracer *t, int index)
     add_to_group(t, t->group_count - 1, index);
 }
 
+/* ---- rules that do nothing ---- */
+static double rule_edge(tracer *t, const anl_value *v, double otherwise)
+{
+    double steps;
+    return v->kind != ANL_V_NONE && static_steps(t, v, &steps) ? steps : otherwise;
+}
+
+/* A rule all of whose weights a later one takes for as long: the last that matches counts. */
+static void overridden_rules(tracer *t)
+{
+    for (int i = 0; i < t->recipe->rule_count; i++) {
+        const rule_entry *r = &t->rules[i];
+        const double from = rule_edge(t, &r->from, 0), until = rule_edge(t, &r->until, INFINITY);
+        const anl_optimizer_rule *over = NULL;
+        bool overridden = r->matched;
+        for (int k = 0; k < t->plan_count && overridden; k++) {
+            if (!t->plan[k].trained || !t->plan[k].phases || !anl_glob_match(r->rule->weights, t->plan[k].path))
+                continue;
+            overridden = false;
+            for (int j = i + 1; j < t->recipe->rule_count && !overridden; j++)
+                if (anl_glob_match(t->rules[j].rule->weights, t->plan[k].path) && rule_edge(t, &t->rules[j].from, 0) <= from &&
+                    rule_edge(t, &t->rules[j].until, INFINITY) >= until) {
+                    overridden = true;
+                    over = t->rules[j].rule;
+                }
+        }
+        if (!overridden || !over)
+            continue;
+        anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_rule_without_effect, r->rule->weights_span, "this rule changes no weight: later ones take all of `%s`",
+                                         r->rule->weights);
+        anl_diagnostic_label(t->diagnostics, d, over->weights_span, "the last rule that matches a weight counts");
+        anl_diagnostic_suggest(t->diagnostics, d, "put rules for all weights first, and those for some of them after");
+    }
+}
+
+/* All weights are frozen for the whole training. */
+static void frozen_for_ever(tracer *t)
+{
+    if (!t->recipe->rule_count || !t->group_count)
+        return;
+    for (int p = -1; p < t->boundary_count; p++)
+        for (int i = 0; i < t->group_count; i++) {
+            const int winner = t->groups[i].copy ? -1 : rule_at(t, &t->groups[i], p < 0 ? 0 : t->boundaries[p]);
+            if (!t->groups[i].copy && (winner < 0 || !t->rules[winner].frozen))
+                return;
+        }
+    anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_nothing_learns, t->recipe->rules[0].span, "all weights are frozen for the whole training");
+    anl_diagnostic_suggest(t->diagnostics, d, "to look at values only, use `anlage eval` or `anlage run`");
+}
+
 void plan_groups(tracer *t)
 {
     bool any = false;
@@ -226,6 +280,10 @@ void plan_groups(tracer *t)
         }
         anl_diagnostic_note(t->diagnostics, d, "weights are called: %s%s", list.data ? list.data : "", shown > 6 ? ", …" : "");
         anl_text_free(&list);
+    }
+    if (any) {
+        overridden_rules(t);
+        frozen_for_ever(t);
     }
 }
 

@@ -276,6 +276,7 @@ int32_t axis_named(tracer *t, place *p, const char *name); /* axis params first 
 const char *what_it_is(tracer *t, const anl_value *v);
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out);
 bool static_steps(tracer *t, const anl_value *v, double *out);
+void warn_after_the_end(tracer *t, const anl_value *v, anl_span span, const char *what);
 bool boundary_at(tracer *t, double steps); /* records it; whether it lies behind */
 anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span span, const char *of);
 want param_want(const anl_param *param);

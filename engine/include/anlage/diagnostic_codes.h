@@ -39,6 +39,10 @@
     X(211, ERROR, glob_matches_nothing)                                                                                \
     X(212, ERROR, name_needed)                                                                                         \
     X(213, WARNING, unused_name)                                                                                       \
+    X(214, WARNING, unused_import)                                                                                     \
+    X(215, WARNING, unused_function)                                                                                   \
+    X(216, WARNING, unused_rest)                                                                                       \
+    X(217, WARNING, hidden_name)                                                                                       \
     X(230, ERROR, random_default)                                                                                      \
     /* 03 types, units, ranges */                                                                                      \
     X(301, ERROR, type_mismatch)                                                                                       \
@@ -56,6 +60,7 @@
     X(407, ERROR, loss_has_axes)                                                                                       \
     X(408, ERROR, too_many_axes)                                                                                       \
     /* 05 graph */                                                                                                     \
+    X(409, WARNING, stride_without_room)                                                                               \
     X(501, ERROR, cycle)                                                                                               \
     X(502, ERROR, missing_gradient)                                                                                    \
     X(503, ERROR, weight_without_gradient)                                                                             \
@@ -66,6 +71,9 @@
     X(509, ERROR, weight_without_rule)                                                                                 \
     X(510, ERROR, graph_invalid)                                                                                       \
     /* 06 program */                                                                                                   \
+    X(511, WARNING, rule_without_effect)                                                                               \
+    X(512, WARNING, after_the_end)                                                                                     \
+    X(513, WARNING, nothing_learns)                                                                                    \
     X(601, ERROR, program_limit)                                                                                       \
     X(602, ERROR, program_invalid)                                                                                     \
     /* 07 device */                                                                                                    \
