@@ -1,8 +1,8 @@
 # Builds and runs every test; installs what is missing first (samples/setup.sh says how).
 # In: --long for the long runs as well (10,000 mutations, 5,000 random specs, every fuzz target for ANLAGE_FUZZ_SECONDS, 300: about an hour);
-# ANLAGE_TESTS="unit layers conformance end_to_end sanitize fuzz" limits it. Out: build/, build-asan/, build/tests/log/, and as the last
-# line "N passed, M failed" (and ", K skipped"); exit status 1 when something failed.
-# A unit test counts as often as it has checks; scripts count by their lines `ok NAME`, `not ok NAME`, `skip NAME reason`.
+# ANLAGE_TESTS="unit layers conformance end_to_end sanitize fuzz" limits it; ANLAGE_JOBS tests run at once (default: one a processor).
+# Out: build/, build-asan/, build/tests/log/, and as the last line "N passed, M failed" (and ", K skipped"); exit status 1 when something
+# failed. tests/job.sh says how tests are counted.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . samples/setup.sh
@@ -49,8 +49,16 @@ finish() {
 }
 
 # What a stopped run leaves running is ended with it.
-child=
-trap 'trap - EXIT; [ -z "$child" ] || kill "$child" 2>/dev/null; exit 130' INT TERM
+stop() {
+    trap - EXIT
+    [ -z "$child" ] || kill "$child" 2>/dev/null
+    for running in "$results"/running.*; do
+        [ -e "$running" ] && kill "$(cat "$running")" 2>/dev/null
+    done
+    exit 130
+}
+child= results=build/tests/results
+trap stop INT TERM
 
 say "building in build/"
 if ! anlage_build build -Dwerror=true; then
@@ -69,97 +77,62 @@ ANL_TEST_ROOT=$PWD
 ANLAGE_BUILD=$BUILD
 export BUILD ANLAGE ANLAGE_BUILD XDG_CACHE_HOME ANL_TEST_ROOT
 
-# one SECONDS LOG command…: its status in $status, its output in LOG
-one() {
-    limit=$1 log=$2
-    shift 2
-    start=$(date +%s)
-    timeout -k 10 "$limit" "$@" >"$log" 2>&1 &
-    child=$!
-    wait "$child"
-    status=$?
-    child=
-    took=$(($(date +%s) - start))
-}
+results=$BUILD/tests/results
+rm -rf "$results"
+mkdir -p "$results"
+export logs results begin
+CK_TIMEOUT_MULTIPLIER=4 # tests share the processors
+export CK_TIMEOUT_MULTIPLIER
 
 # Unit test executables of a build, of one suite or all, as meson knows them.
 unit_tests() { meson test -C "$1" --list ${2:+--suite "$2"} 2>/dev/null | grep -oE 'test_[a-z0-9_]+$' | sort -u; }
 
-# run_unit FOLDER LABEL [suite]
-run_unit() {
-    folder=$1 label=$2
-    tests=$(unit_tests "$folder" "${3:-}")
-    [ -n "$tests" ] || fail "$label: no unit tests found in $folder"
-    for test in $tests; do
-        one 900 "$logs/$label-$test.log" "$folder/tests/unit/$test"
-        # check's summary, e.g. "100%: Checks: 25, Failures: 0, Errors: 0"; one a suite runner
-        counts=$(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2 \3/p' "$logs/$label-$test.log" |
-            awk '{ checks += $1; bad += $2 + $3 } END { print checks + 0, bad + 0 }')
-        checks=${counts% *} bad=${counts#* }
-        passed=$((passed + checks - bad))
-        skips=$(grep -c '^skip ' "$logs/$label-$test.log")
-        skipped=$((skipped + skips))
-        if [ "$bad" != 0 ]; then
-            failed=$((failed + bad))
-            grep -E ':[FE]:' "$logs/$label-$test.log" | head -n 20
-            failures="$failures
-    $label $test: $bad of $checks, see $logs/$label-$test.log"
-        elif [ "$status" != 0 ] || [ "$checks" = 0 ]; then
-            # a crash outside of a test, a time limit, a sanitizer's verdict at the end
-            tail -n 20 "$logs/$label-$test.log"
-            fail "$label $test: ended with status $status after $checks checks, see $logs/$label-$test.log"
-        fi
-        say "$label $test: $checks checks, $bad failed (${took}s)"
+# Jobs are lines "LABEL FILE SECONDS" for tests/job.sh: those that take long come first, so that none is left over at the end.
+first() { # words that files' names may hold, in order; the jobs from standard input
+    jobs=$(cat)
+    for word in "$@"; do
+        printf '%s\n' "$jobs" | grep -- "$word"
+        jobs=$(printf '%s\n' "$jobs" | grep -v -- "$word")
+    done
+    printf '%s\n' "$jobs"
+}
+
+# The jobs of a file, as many at once as there are processors; adds up what they say.
+run_jobs() {
+    grep . "$1" | xargs -P "${ANLAGE_JOBS:-$(getconf _NPROCESSORS_ONLN)}" -L 1 sh tests/job.sh &
+    child=$!
+    wait "$child"
+    child=
+    for result in "$results"/*.result; do
+        [ -e "$result" ] || continue
+        read -r good bad skips <"$result"
+        passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skips))
+        [ "$bad" = 0 ] || failures="$failures
+$(sed 1d "$result")"
+        rm -f "$result"
     done
 }
 
-# run_script FILE SECONDS [label]
-run_script() {
-    if [ ! -x "$ANLAGE" ]; then
-        fail "$1: $ANLAGE was not built"
-        return
+{
+    if wants layers; then # needs headers that the build makes
+        echo "- tests/layers.sh 120"
     fi
-    script=${3:+$3-}$(basename "$1" .sh)
-    WORK=$BUILD/tests/work/$script
-    rm -rf "$WORK"
-    mkdir -p "$WORK"
-    export WORK
-    one "$2" "$logs/$script.log" sh "$1"
-    good=$(grep -c '^ok ' "$logs/$script.log")
-    bad=$(grep -c '^not ok ' "$logs/$script.log")
-    skips=$(grep -c '^skip ' "$logs/$script.log")
-    passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skips))
-    if [ "$bad" != 0 ]; then
-        failures="$failures
-$(sed -n 's/^not ok /    /p' "$logs/$script.log") (see $logs/$script.log)"
-        tail -n 30 "$logs/$script.log"
-    elif [ "$status" != 0 ] || [ $((good + skips)) = 0 ]; then
-        tail -n 30 "$logs/$script.log"
-        fail "$script: ended with status $status after $good results, see $logs/$script.log"
-    else
-        rm -rf "$WORK"
+    if wants unit; then
+        tests=$(unit_tests build)
+        for test in ${tests:-none_found}; do
+            echo "unit build/tests/unit/$test 900"
+        done
     fi
-    say "$script: $good ok, $bad failed, $skips skipped (${took}s)"
-    sed -n 's/^skip /       skipped: /p' "$logs/$script.log"
-}
-
-if wants layers; then # needs headers that the build makes
-    run_script tests/layers.sh 120
-fi
-
-if wants unit; then
-    run_unit build unit
-fi
-
-if wants conformance; then
-    run_script tests/conformance/conformance.sh 600
-fi
-
-if wants end_to_end; then
-    for script in tests/end_to_end/*.sh; do
-        case $script in */common.sh) ;; *) [ -e "$script" ] && run_script "$script" "$patience" ;; esac
-    done
-fi
+    if wants conformance; then
+        echo "- tests/conformance/conformance.sh 900"
+    fi
+    if wants end_to_end; then
+        for script in tests/end_to_end/*.sh; do
+            case $script in */common.sh) ;; *) echo "- $script $patience" ;; esac
+        done
+    fi
+} | first test_vulkan conformance examples ct_ich mutations train >"$results/jobs"
+run_jobs "$results/jobs"
 
 if wants sanitize; then
     say "building in build-asan/ (address and undefined-behaviour sanitizers)"
@@ -172,12 +145,18 @@ if wants sanitize; then
         export ANL_SANITIZED
         BUILD=$PWD/build-asan
         ANLAGE=$BUILD/frontend/anlage ANLAGE_BUILD=$BUILD
-        run_unit build-asan sanitized host
-        run_script tests/end_to_end/specs.sh 600 sanitized # broken specs above all
         ANLAGE_MUTATIONS=100 ANLAGE_SPECIMENS=20
         export ANLAGE_MUTATIONS ANLAGE_SPECIMENS
-        run_script tests/end_to_end/mutations.sh 600 sanitized
-        run_script tests/end_to_end/specimens.sh 600 sanitized
+        {
+            tests=$(unit_tests build-asan host)
+            for test in ${tests:-none_found}; do
+                echo "sanitized build-asan/tests/unit/$test 900"
+            done
+            for script in specs mutations specimens; do # broken specs above all
+                echo "sanitized tests/end_to_end/$script.sh 600"
+            done
+        } | first test_host test_compile mutations specimens >"$results/jobs"
+        run_jobs "$results/jobs"
     else
         fail "build-asan"
     fi
@@ -186,7 +165,10 @@ fi
 if wants fuzz; then
     anlage_install "command:clang clang"
     unset ANL_SANITIZED
-    run_script tests/fuzz/fuzz.sh 40000
+    BUILD=$PWD/build
+    ANLAGE=$BUILD/frontend/anlage ANLAGE_BUILD=$BUILD
+    echo "- tests/fuzz/fuzz.sh 40000" >"$results/jobs"
+    run_jobs "$results/jobs"
 fi
 
 finish

@@ -48,6 +48,8 @@ anl_status anl_lint_recipe(const anl_recipe *recipe, const anl_lint_options *opt
             train = trace(&pass, ANL_TRACE_TRAIN, 0, NULL);
             pass.sound = pass.sound && train;
             for (int i = 0; train && i < train->boundary_count; i++) {
+                if (train->boundary_kinds[i] == ANL_BOUNDARY_THAWS && i < train->boundary_count - 1)
+                    continue; /* a later phase trains all that this one does */
                 anl_traced_free(&last); /* at once: graphs are large */
                 last = trace(&pass, ANL_TRACE_TRAIN, train->boundaries[i], train);
                 pass.sound = pass.sound && last;

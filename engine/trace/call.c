@@ -1212,7 +1212,7 @@ static anl_value form_since(tracer *t, place *p, const anl_expression *e)
     if (!static_steps(t, &v, &steps))
         return no_value;
     anl_value r = {.kind = ANL_V_BOOL, .span = e->span};
-    r.truth = boundary_at(t, steps);
+    r.truth = boundary_at(t, steps, ANL_BOUNDARY_GRAPH);
     warn_after_the_end(t, &v, e->span, "this begins to hold");
     return r;
 }

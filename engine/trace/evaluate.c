@@ -182,7 +182,7 @@ void warn_after_the_end(tracer *t, const anl_value *v, anl_span span, const char
     anl_diagnostic_label(t->diagnostics, d, length->span, "its length");
 }
 
-bool boundary_at(tracer *t, double steps)
+bool boundary_at(tracer *t, double steps, anl_boundary kind)
 {
     if (steps > 0) {
         int i = 0;
@@ -190,8 +190,13 @@ bool boundary_at(tracer *t, double steps)
             i++;
         if (i == t->boundary_count || t->boundaries[i] != steps) {
             ANL_PUSH(t->arena, t->boundaries, t->boundary_count, t->boundary_capacity, steps);
+            ANL_PUSH(t->arena, t->boundary_kinds, t->boundary_kind_count, t->boundary_kind_capacity, kind);
             memmove(t->boundaries + i + 1, t->boundaries + i, sizeof(double) * (size_t)(t->boundary_count - 1 - i));
+            memmove(t->boundary_kinds + i + 1, t->boundary_kinds + i, sizeof(anl_boundary) * (size_t)(t->boundary_count - 1 - i));
             t->boundaries[i] = steps;
+            t->boundary_kinds[i] = kind;
+        } else if (t->boundary_kinds[i] < kind) {
+            t->boundary_kinds[i] = kind;
         }
     }
     return steps <= (double)t->phase_step;

@@ -66,11 +66,11 @@ void evaluate_rules(tracer *t)
         r->until = r->rule->until ? evaluate(t, t->top->place, r->rule->until, WANT_VALUE) : no_value;
         double steps;
         if (r->from.kind != ANL_V_NONE && static_steps(t, &r->from, &steps)) {
-            boundary_at(t, steps);
+            boundary_at(t, steps, ANL_BOUNDARY_RULES);
             warn_after_the_end(t, &r->from, r->rule->from->span, "this rule begins");
         }
         if (r->until.kind != ANL_V_NONE && static_steps(t, &r->until, &steps))
-            boundary_at(t, steps);
+            boundary_at(t, steps, r->frozen && !r->rule->from ? ANL_BOUNDARY_THAWS : ANL_BOUNDARY_RULES);
     }
 }
 

@@ -371,6 +371,8 @@ static void take_census(tracer *t)
         t->phase = i;
         census_phase(t, steps[i]);
         for (int k = 0; k < t->boundary_count && count < MAX_PHASES; k++) {
+            if (t->boundary_kinds[k] != ANL_BOUNDARY_GRAPH)
+                continue; /* what is computed is the same on both sides */
             int64_t at = first_step(t->boundaries[k]);
             bool known = false;
             for (int j = 0; j < count; j++)
@@ -530,6 +532,8 @@ static void final_pass(tracer *t, anl_traced *out)
         make_updates(t);
         make_metrics(t);
         for (int i = 0; i < t->boundary_count; i++) {
+            if (t->boundary_kinds[i] != ANL_BOUNDARY_GRAPH)
+                continue;
             new_phase(t, first_step(t->boundaries[i]));
             anl_node *ignored;
             make_losses(t, &ignored);
@@ -648,6 +652,7 @@ anl_status anl_trace(const anl_recipe *recipe, const anl_trace_options *options,
         final_pass(t, &box->traced);
     box->traced.census = t;
     box->traced.boundaries = t->boundaries;
+    box->traced.boundary_kinds = t->boundary_kinds;
     box->traced.boundary_count = t->boundary_count;
     return anl_diagnostics_errors(diagnostics) == before ? ANL_OK : ANL_ERROR_SPEC;
 }

@@ -48,6 +48,13 @@ typedef struct anl_traced_loss {
     anl_node *value, *weight;
 } anl_traced_loss;
 
+/* What changes at a boundary. */
+typedef enum anl_boundary {
+    ANL_BOUNDARY_THAWS, /* a rule `frozen` ends: more weights are trained */
+    ANL_BOUNDARY_RULES, /* other rules hold */
+    ANL_BOUNDARY_GRAPH, /* a since(): what is computed */
+} anl_boundary;
+
 typedef struct anl_traced {
     anl_graph *graph; /* owned. Outputs: "loss" (total), "loss.NAME", "lr" where optimizer rules have a param lr (of the first), metrics as "metric.NAME.score", …".label", "….where", fetches by their text */
     anl_traced_loss *losses;
@@ -55,6 +62,7 @@ typedef struct anl_traced {
     int batch;
     int64_t total_steps;     /* train length, in steps */
     double *boundaries;      /* sorted distinct steps > 0 at which some since() or rule from/until changes: one program per phase between them */
+    const anl_boundary *boundary_kinds;
     int boundary_count;
     anl_diagnostics *diagnostics; /* not owned */
     const void *census;           /* for anl_trace_options.census */

@@ -217,7 +217,8 @@ struct tracer {
     twin *twins;
     int twin_count, twin_capacity;
     double *boundaries;
-    int boundary_count, boundary_capacity;
+    anl_boundary *boundary_kinds;
+    int boundary_count, boundary_capacity, boundary_kind_count, boundary_kind_capacity;
     plan_state *plan;
     int plan_count, plan_capacity;
     plan_group *groups;
@@ -277,7 +278,7 @@ const char *what_it_is(tracer *t, const anl_value *v);
 bool static_bool(tracer *t, place *p, const anl_expression *e, const char *what, bool *out);
 bool static_steps(tracer *t, const anl_value *v, double *out);
 void warn_after_the_end(tracer *t, const anl_value *v, anl_span span, const char *what);
-bool boundary_at(tracer *t, double steps); /* records it; whether it lies behind */
+bool boundary_at(tracer *t, double steps, anl_boundary kind); /* records it; whether it lies behind */
 anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span span, const char *of);
 want param_want(const anl_param *param);
 anl_value param_value(tracer *t, place *p, const anl_param *param);

@@ -283,7 +283,7 @@ START_TEST(scalar_operations)
     };
     static const int32_t sizes[] = {1, 7, 1024, 5003};
     for (size_t i = 0; i < ANL_COUNT(cases); i++) {
-        for (size_t s = 0; s < ANL_COUNT(sizes); s++) {
+        for (size_t s = i % 2; s < ANL_COUNT(sizes); s += 2) { /* a driver takes long to make a kernel: each size for every other case */
             int32_t size[] = {sizes[s], cases[i].result};
             test_case c = {.build = build_scalar,
                            .sizes = size,
@@ -948,20 +948,20 @@ START_TEST(matrix_products)
                                    {300, 1, 17}, {64, 64, 64}, {130, 96, 600}, {13, 33, 1}};
     for (size_t i = 0; i < ANL_COUNT(sizes); i++)
         for (int role = ANL_CONTRACT_FORWARD; role <= ANL_CONTRACT_WEIGHT; role++)
-            for (int layout = 0; layout < 2; layout++)
-                for (int batch = 1; batch <= 3; batch += 2) {
-                    shape s = {.batch = batch,
-                               .m = sizes[i][0],
-                               .n = sizes[i][1],
-                               .k = sizes[i][2],
-                               .role = (anl_contract_role)role,
-                               .layout = layout,
-                               .tail = (int)(i + (size_t)batch + (size_t)layout) % 3};
-                    char what[80];
-                    snprintf(what, sizeof what, "product %d x %d x %d, role %d, layout %d, batch %d", s.m, s.n, s.k, role, layout,
-                             batch);
-                    check_contract(&s, what);
-                }
+            for (int layout = 0; layout < 2; layout++) {
+                const int batch = (i + (size_t)role + (size_t)layout) % 2 ? 1 : 3; /* of all pairs, not of all triples */
+                shape s = {.batch = batch,
+                           .m = sizes[i][0],
+                           .n = sizes[i][1],
+                           .k = sizes[i][2],
+                           .role = (anl_contract_role)role,
+                           .layout = layout,
+                           .tail = (int)(i + (size_t)batch + (size_t)layout) % 3};
+                char what[80];
+                snprintf(what, sizeof what, "product %d x %d x %d, role %d, layout %d, batch %d", s.m, s.n, s.k, role, layout,
+                         batch);
+                check_contract(&s, what);
+            }
 }
 END_TEST
 
@@ -1144,8 +1144,8 @@ START_TEST(convolutions)
         for (int role = ANL_CONTRACT_FORWARD; role <= ANL_CONTRACT_WEIGHT; role++)
             for (int layout = 0; layout < 3; layout++)
                 for (int tail = 0; tail < 3; tail++) {
-                    if ((tail > 0 && layout > 0) || (layout == 2 && shapes[i].batch == 1))
-                        continue;
+                    if ((layout == 0 ? tail != (int)(i + (size_t)role) % 3 : tail > 0) || (layout == 2 && shapes[i].batch == 1))
+                        continue; /* each tail with each role and each shape, not with all pairs of them */
                     shape s = shapes[i];
                     s.role = (anl_contract_role)role;
                     s.layout = layout;

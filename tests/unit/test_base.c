@@ -43,18 +43,19 @@ START_TEST(arena_gives_zeroed_aligned_separate_memory)
 {
     anl_arena *arena = anl_arena_new();
     unsigned char *pieces[2000];
-    size_t sizes[2000];
+    size_t sizes[2000], other = 0; /* one assertion for all bytes: each of them is written to a file */
     for (int i = 0; i < 2000; i++) {
         sizes[i] = (size_t)(i * 37 % 911) + (i % 500 == 499 ? 200000 : 0); /* small ones, large ones, empty ones */
         pieces[i] = anl_arena_alloc(arena, sizes[i]);
         ck_assert_uint_eq((uintptr_t)pieces[i] % 16, 0);
         for (size_t k = 0; k < sizes[i]; k++)
-            ck_assert_uint_eq(pieces[i][k], 0);
+            other += pieces[i][k] != 0;
         memset(pieces[i], i % 255 + 1, sizes[i]);
     }
     for (int i = 0; i < 2000; i++)
         for (size_t k = 0; k < sizes[i]; k++)
-            ck_assert_uint_eq(pieces[i][k], i % 255 + 1);
+            other += pieces[i][k] != i % 255 + 1;
+    ck_assert_uint_eq(other, 0);
     anl_arena_free(&arena);
     ck_assert_ptr_null(arena);
     anl_arena_free(&arena);
@@ -628,8 +629,10 @@ START_TEST(every_chunk_runs_once)
             int count = counts[round % (int)ANL_COUNT(counts)];
             tally t = {.threads = threads};
             anl_parallel(pool, count, count_chunk, &t);
+            int other = 0; /* one assertion: each of them is written to a file */
             for (int i = 0; i < 1000; i++)
-                ck_assert_int_eq(t.calls[i], i < count);
+                other += t.calls[i] != (i < count);
+            ck_assert_int_eq(other, 0);
             ck_assert_int_eq(t.wrong, 0);
             int sum = 0;
             for (int i = 0; i < threads; i++)
