@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <anlage/status.h>
 
@@ -39,6 +40,9 @@ void *anl_arena_grow(anl_arena *arena, void *list, int count, int *capacity, siz
             (list) = anl_arena_grow((arena), (list), (count), &(capacity), sizeof *(list));                   \
         (list)[(count)++] = (item);                                                                           \
     } while (0)
+
+/* Whether names are alike: most differ in their first character, and tracing asks a million times. */
+static inline bool anl_same(const char *a, const char *b) { return a[0] == b[0] && !strcmp(a, b); }
 
 /* ---- lookup: texts to pointers. Keys are not copied; they live as long as the lookup. Start with zeros. ---- */
 typedef struct anl_lookup {

@@ -63,8 +63,8 @@ size_t anl_arena_bytes(const anl_arena *arena)
     return bytes;
 }
 
-/* Large blocks of arenas that are gone, zeroed again: graph follows graph, and to clear what was used of a block that is at hand
- * costs a fraction of having the kernel clear fresh pages. */
+/* Large blocks of arenas that are gone: graph follows graph, and to clear what was used of a block that is at hand costs a fraction of
+ * having the kernel clear fresh pages. It is cleared when it is taken again: the last ones never are. */
 static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
 static block *spare;
 static size_t spare_bytes;
@@ -76,8 +76,6 @@ static bool keep_spare(block *b)
 #endif
     if (b->size > 2 * LARGEST_BLOCK)
         return false;
-    memset(b->bytes, 0, b->used);
-    b->used = 0;
     pthread_mutex_lock(&spare_lock);
     bool kept = spare_bytes + b->size <= SPARE_BYTES;
     if (kept) {
@@ -101,6 +99,10 @@ static block *take_spare(size_t size)
         spare_bytes -= found->size;
     }
     pthread_mutex_unlock(&spare_lock);
+    if (found) {
+        memset(found->bytes, 0, found->used);
+        found->used = 0;
+    }
     return found;
 }
 

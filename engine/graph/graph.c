@@ -38,7 +38,7 @@ int32_t anl_graph_fresh_axis(anl_graph *graph, const char *name, bool hidden)
 int32_t anl_graph_find_axis(const anl_graph *graph, const char *name)
 {
     for (int i = 0; i < graph->axis_count; i++)
-        if (!graph->axis_names[i].fresh && strcmp(graph->axis_names[i].name, name) == 0)
+        if (!graph->axis_names[i].fresh && anl_same(graph->axis_names[i].name, name))
             return i;
     return -1;
 }

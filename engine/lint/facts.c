@@ -660,3 +660,10 @@ anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_tr
     f->learning = learning;
     return f;
 }
+
+const anl_facts *anl_facts_of_last(anl_lint_pass *pass)
+{
+    if (!pass->facts_of_last)
+        pass->facts_of_last = anl_facts_of(pass->arena, pass->recipe, pass->last);
+    return pass->facts_of_last;
+}

@@ -46,6 +46,9 @@ typedef struct anl_facts {
 
 anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_traced *traced);
 
+/* Those of the last phase, which several families want. */
+const anl_facts *anl_facts_of_last(anl_lint_pass *pass);
+
 static inline const anl_fact *anl_fact_of(const anl_facts *f, const anl_node *n) { return &f->of[n->id]; }
 
 /* float32: exp of more is infinite (88.72); exp of less is no normal number, and devices may flush it to 0 (-87.34); below that not even

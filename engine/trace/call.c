@@ -6,12 +6,12 @@
 
 callable *callable_of(const anl_value *v) { return v->kind == ANL_V_FUNCTION ? v->function : NULL; }
 
-static bool is_name(const anl_expression *e, const char *name) { return e->kind == ANL_E_NAME && !strcmp(e->name, name); }
+static bool is_name(const anl_expression *e, const char *name) { return e->kind == ANL_E_NAME && anl_same(e->name, name); }
 
 /* Names and numbers, joined by dots; or nothing. */
 static bool is_path(const char *text)
 {
-    if (!strcmp(text, "true") || !strcmp(text, "false"))
+    if (anl_same(text, "true") || anl_same(text, "false"))
         return false;
     for (const char *part = text; *part;) {
         const size_t length = strcspn(part, "."), digits = strspn(part, "0123456789");
@@ -269,7 +269,7 @@ static anl_value axis_list(tracer *t, const int32_t *axes, int count, anl_span s
 static bool in_order(tracer *t, int32_t before, int32_t after)
 {
     const char *a = anl_graph_axis_name(t->graph, before), *b = anl_graph_axis_name(t->graph, after);
-    const bool a_last = !strcmp(a, "batch"), b_last = !strcmp(b, "batch");
+    const bool a_last = anl_same(a, "batch"), b_last = anl_same(b, "batch");
     if (a_last != b_last)
         return b_last;
     int order = strcmp(a, b);
@@ -294,10 +294,10 @@ static anl_value *argument_slot(const anl_function *f, anl_value *inputs, anl_va
 {
     *param = NULL;
     for (int i = 0; i < f->input_count; i++)
-        if (!strcmp(f->inputs[i].name, name))
+        if (anl_same(f->inputs[i].name, name))
             return &inputs[i];
     for (int i = 0; i < f->param_count; i++) {
-        if (!strcmp(f->params[i].name, name)) {
+        if (anl_same(f->params[i].name, name)) {
             *param = &f->params[i];
             return &params[i];
         }
@@ -407,7 +407,7 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
         const anl_argument *a = &arguments->arguments[i];
         if (!a->name)
             continue;
-        if (!strcmp(a->name, "as") || !strcmp(a->name, "key")) {
+        if (anl_same(a->name, "as") || anl_same(a->name, "key")) {
             const char *text = component_text(t, p, a->value);
             if (a->name[0] == 'a')
                 as = text;
@@ -477,7 +477,7 @@ anl_value call_function(tracer *t, place *p, const callable *c, const bound_argu
     for (int i = 0; i < fn->input_count; i++) {
         if (has_input[i])
             continue;
-        if (t->init_shape && !strcmp(fn->inputs[i].name, "weight")) {
+        if (t->init_shape && anl_same(fn->inputs[i].name, "weight")) {
             inputs[i] = value_node_of(t->init_shape, span);
             continue;
         }
@@ -719,13 +719,13 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
             anl_value in;
             bool known = false;
             for (int k = 0; k < fn->param_count; k++) {
-                if (!strcmp(fn->params[k].name, a->name)) {
+                if (anl_same(fn->params[k].name, a->name)) {
                     param = &fn->params[k];
                     known = true;
                 }
             }
             for (int k = 0; k < fn->input_count; k++)
-                known |= !strcmp(fn->inputs[k].name, a->name);
+                known |= anl_same(fn->inputs[k].name, a->name);
             if (!known) {
                 report_unknown_argument(t, fn, a->name, a->name_span);
                 failed = true;
@@ -740,7 +740,7 @@ callable *bind_partly(tracer *t, place *p, const anl_expression *e)
         while (taken && next < fn->param_count) { /* positional ones are params: the inputs come later */
             taken = false;
             for (int k = 0; k < e->argument_count; k++)
-                taken |= e->arguments[k].name && !strcmp(e->arguments[k].name, fn->params[next].name);
+                taken |= e->arguments[k].name && anl_same(e->arguments[k].name, fn->params[next].name);
             if (taken)
                 next++;
         }
@@ -780,7 +780,7 @@ static bool axis_size_known(tracer *t, place *p, int32_t axis, int32_t *size)
             return true;
         }
     }
-    if (p->frame == t->top && !strcmp(anl_graph_axis_name(t->graph, axis), "batch")) {
+    if (p->frame == t->top && anl_same(anl_graph_axis_name(t->graph, axis), "batch")) {
         entry *batch = scope_find(t->top->scope, "batch");
         anl_value v = batch ? entry_value(t, batch, batch->span) : no_value;
         if (v.kind == ANL_V_INT) {
@@ -839,7 +839,7 @@ static anl_value axis_pair(tracer *t, int32_t axis, anl_span span, anl_value rig
 static anl_value axis_pairs(tracer *t, place *p, const anl_builtin *b, const anl_argument *arguments, int count)
 {
     anl_value list = {.kind = ANL_V_LIST, .span = count ? arguments[0].name_span : (anl_span){0}};
-    const want w = !strcmp(b->name, "rename") || !strcmp(b->name, "windows") ? WANT_AXES : WANT_VALUE;
+    const want w = anl_same(b->name, "rename") || anl_same(b->name, "windows") ? WANT_AXES : WANT_VALUE;
     int capacity = 0;
     bool failed = false;
     for (int i = 0; i < count; i++) {
@@ -1004,10 +1004,10 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     bool filled[10] = {0};
     bool failed = false;
     int duration = -1; /* the argument that is one */
-    const bool draw = !strcmp(b->family, "draw");
+    const bool draw = anl_same(b->family, "draw");
     int pairs = -1; /* where the keywords are axes: rename, replicate */
     for (int i = 0; i < b->param_count; i++)
-        if (b->params[i].kind == 'm' && !strcmp(b->params[i].name, "pairs"))
+        if (b->params[i].kind == 'm' && anl_same(b->params[i].name, "pairs"))
             pairs = i;
     bool keywords = false;
     draw_request request = {0};
@@ -1026,25 +1026,25 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
         while (slot < b->param_count && strcmp(b->params[slot].name, a->name))
             slot++;
         if (slot < b->param_count &&
-            !(draw && (!strcmp(a->name, "axes") || !strcmp(a->name, "like") || !strcmp(a->name, "key")))) {
+            !(draw && (anl_same(a->name, "axes") || anl_same(a->name, "like") || anl_same(a->name, "key")))) {
             slots[slot] = a->value;
             filled[slot] = true;
             continue;
         }
-        if (draw && (!strcmp(a->name, "as") || !strcmp(a->name, "key"))) {
+        if (draw && (anl_same(a->name, "as") || anl_same(a->name, "key"))) {
             const char *text = component_text(t, p, a->value);
             failed |= !text;
             if (a->name[0] == 'a')
                 request.as = text;
             else
                 request.key = text;
-        } else if (draw && !strcmp(a->name, "axes") && a->value->kind == ANL_E_MAPPING) {
+        } else if (draw && anl_same(a->name, "axes") && a->value->kind == ANL_E_MAPPING) {
             for (int k = 0; k < a->value->argument_count; k++)
                 failed |= !add_sized_axis(t, p, &request, &a->value->arguments[k]);
-        } else if (draw && !strcmp(a->name, "axes")) {
+        } else if (draw && anl_same(a->name, "axes")) {
             request.axes = evaluate(t, p, a->value, WANT_AXES);
             failed |= request.axes.kind == ANL_V_NONE;
-        } else if (draw && !strcmp(a->name, "like")) {
+        } else if (draw && anl_same(a->name, "like")) {
             anl_value like = evaluate(t, p, a->value, WANT_VALUE);
             failed |= like.kind == ANL_V_NONE;
             for (int k = 0; like.kind == ANL_V_NODE && k < like.node->rank; k++)
@@ -1057,7 +1057,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
             evaluate(t, p, a->value, WANT_WORD);
             failed = true;
             for (int k = 0; meant && k < b->param_count; k++) /* it is not missing, too */
-                filled[k] = filled[k] || !strcmp(b->params[k].name, meant);
+                filled[k] = filled[k] || anl_same(b->params[k].name, meant);
         }
     }
     if (piped) {
@@ -1129,7 +1129,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     for (int i = 0; i < b->param_count; i++) {
         if (filled[i] || b->params[i].fallback)
             continue;
-        const bool over = !strcmp(b->params[i].name, "over");
+        const bool over = anl_same(b->params[i].name, "over");
         anl_diagnostic *d = anl_diagnose(t->diagnostics, over ? ANL_A_missing_over : ANL_A_missing_argument, span,
                                          over ? "`%s` needs `over=`: the axes that it goes over" : "`%s` needs its argument `%s`",
                                          b->name, b->params[i].name);
@@ -1148,11 +1148,11 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
     if (failed)
         return no_value;
     for (int i = 0; first && first->kind == ANL_V_NODE && i < b->param_count; i++)
-        if ((!strcmp(b->params[i].name, "over") || !strcmp(b->params[i].name, "axis")) &&
+        if ((anl_same(b->params[i].name, "over") || anl_same(b->params[i].name, "axis")) &&
             names_hidden_axis(t, p, b, &arguments[i], first->node, span))
             return no_value;
     /* in an optimizer rule that runs over a flat arena, a sum over `axes` is one for each weight */
-    if (t->group && !strcmp(b->family, "reduction") && first && first->kind == ANL_V_NODE) {
+    if (t->group && anl_same(b->family, "reduction") && first && first->kind == ANL_V_NODE) {
         bool flat = false;
         for (int i = 0; i < b->param_count; i++) {
             if (strcmp(b->params[i].name, "over"))
@@ -1163,7 +1163,7 @@ static anl_value call_builtin(tracer *t, place *p, const anl_builtin *b, const a
                 flat |= items[k].axis == t->chunk_axis || items[k].axis == t->lane_axis;
         }
         if (flat) {
-            if (!strcmp(b->name, "sum") || !strcmp(b->name, "mean")) {
+            if (anl_same(b->name, "sum") || anl_same(b->name, "mean")) {
                 context_at(t, p, span);
                 return value_node_of(sum_in_arena(t, first->node, b->name[0] == 'm'), span);
             }
@@ -1270,11 +1270,11 @@ anl_value call(tracer *t, place *p, const anl_expression *e, const anl_value *pi
             return v;
         /* a value of the same name does not hide a function: `size: size` style names are common */
     }
-    if (!strcmp(name, "if"))
+    if (anl_same(name, "if"))
         return form_if(t, p, e, w);
-    if (!strcmp(name, "since"))
+    if (anl_same(name, "since"))
         return form_since(t, p, e);
-    if (!strcmp(name, "next"))
+    if (anl_same(name, "next"))
         return form_next(t, p, e);
     callable c = {.name = name, .span = callee->span};
     c.function = anl_recipe_function(t->recipe, name);

@@ -138,7 +138,7 @@ void label_origins(tracer *t, int first, const anl_value *origins, const anl_val
         for (int k = 0; k < count; k++) {
             anl_span from = origins[k].span, use = used[k].span;
             if (from.line && d->span.line == use.line && d->span.column == use.column && d->span.file && use.file &&
-                !strcmp(d->span.file, use.file) && (from.file != use.file || from.line != use.line))
+                anl_same(d->span.file, use.file) && (from.file != use.file || from.line != use.line))
                 anl_diagnostic_label(t->diagnostics, d, from, "it comes from here");
         }
     }
@@ -263,9 +263,9 @@ static const char *param_type(const anl_param *param)
 want param_want(const anl_param *param)
 {
     const char *type = param_type(param);
-    if (!strcmp(type, "axis") || !strcmp(type, "axes"))
+    if (anl_same(type, "axis") || anl_same(type, "axes"))
         return WANT_AXES;
-    if (!strcmp(type, "text"))
+    if (anl_same(type, "text"))
         return WANT_WORD;
     return WANT_VALUE;
 }
@@ -317,7 +317,7 @@ static anl_value bad_param(tracer *t, const anl_param *param, const anl_value *v
                                      of, wanted, computed ? " that is known when compiling" : "", what_it_is(t, v));
     anl_diagnostic_label(t->diagnostics, d, param->span, "declared here");
     label_origin(t, d, v);
-    if (!param->type && !strcmp(wanted, "a whole number"))
+    if (!param->type && anl_same(wanted, "a whole number"))
         anl_diagnostic_note(t->diagnostics, d,
                             "its type is that of its default; a default of 1.0 instead of 1 would allow fractions");
     return no_value;
@@ -350,12 +350,12 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
     const char *type = param_type(param);
     if (v.kind == ANL_V_NONE)
         return v;
-    if (!strcmp(type, "int")) {
+    if (anl_same(type, "int")) {
         if (v.kind != ANL_V_INT)
             return bad_param(t, param, &v, span, of, "a whole number");
         return in_range(t, param, &v, (double)v.integer) ? v : no_value;
     }
-    if (!strcmp(type, "number")) {
+    if (anl_same(type, "number")) {
         if (v.kind == ANL_V_NODE)
             return v;
         if (v.kind == ANL_V_DURATION)
@@ -364,11 +364,11 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
             return bad_param(t, param, &v, span, of, "a number");
         return in_range(t, param, &v, v.kind == ANL_V_INT ? (double)v.integer : v.number) ? v : no_value;
     }
-    if (!strcmp(type, "bool"))
+    if (anl_same(type, "bool"))
         return v.kind == ANL_V_BOOL ? v : bad_param(t, param, &v, span, of, "true or false");
-    if (!strcmp(type, "text"))
+    if (anl_same(type, "text"))
         return v.kind == ANL_V_TEXT ? v : bad_param(t, param, &v, span, of, "a text");
-    if (!strcmp(type, "list")) {
+    if (anl_same(type, "list")) {
         if (v.kind != ANL_V_LIST)
             return bad_param(t, param, &v, span, of, "a list");
         for (int i = 0; numbers_in_list(param->value) && i < v.list.count; i++) {
@@ -378,7 +378,7 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
         }
         return v;
     }
-    if (!strcmp(type, "duration")) {
+    if (anl_same(type, "duration")) {
         if (v.kind == ANL_V_INT && v.integer == 0) {
             v.kind = ANL_V_DURATION;
             v.duration.count = 0;
@@ -388,12 +388,12 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
             return bad_unit(t, param, &v, span, of, "a duration");
         return in_range(t, param, &v, v.duration.count) ? v : no_value;
     }
-    if (!strcmp(type, "axis")) {
+    if (anl_same(type, "axis")) {
         if (v.kind == ANL_V_LIST && v.list.count == 1)
             v = v.list.items[0];
         return v.kind == ANL_V_AXIS ? v : bad_param(t, param, &v, span, of, "an axis");
     }
-    if (!strcmp(type, "axes")) {
+    if (anl_same(type, "axes")) {
         if (v.kind == ANL_V_AXIS) {
             anl_value list = {.kind = ANL_V_LIST, .span = v.span};
             list.list.items = ANL_NEW(t->arena, anl_value);
@@ -403,7 +403,7 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
         }
         return v.kind == ANL_V_LIST ? v : bad_param(t, param, &v, span, of, "a list of axes");
     }
-    if (!strcmp(type, "function"))
+    if (anl_same(type, "function"))
         return v.kind == ANL_V_FUNCTION ? v : bad_param(t, param, &v, span, of, "a function");
     return v; /* any */
 }
@@ -640,7 +640,7 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
                 }
             }
         }
-        if (!strcmp(e->name, "all")) {
+        if (anl_same(e->name, "all")) {
             anl_diagnose(t->diagnostics, ANL_A_unknown_axis, e->span,
                          "`all` means the visible axes of the value that an operation works on; there is none here");
             return no_value;
@@ -650,17 +650,17 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
     if (n) {
         anl_value v = entry_value(t, n, e->span);
         if (v.kind != ANL_V_NODE) /* nodes keep the place that made them */
-            v.span = n->kind == ENTRY_PARAM && n->param->value && !strcmp(n->param->name, e->name) ? v.span : e->span;
+            v.span = n->kind == ENTRY_PARAM && n->param->value && anl_same(n->param->name, e->name) ? v.span : e->span;
         return v;
     }
     context_at(t, p, e->span);
-    if (!strcmp(e->name, "training"))
+    if (anl_same(e->name, "training"))
         return value_bool(t->training, e->span);
-    if (!strcmp(e->name, "step"))
+    if (anl_same(e->name, "step"))
         return value_node_of(anl_g_step(t->graph, 0), e->span);
-    if (!strcmp(e->name, "epoch"))
+    if (anl_same(e->name, "epoch"))
         return value_node_of(anl_g_binary(t->graph, ANL_S_DIV, anl_g_step(t->graph, 0), anl_g_step(t->graph, 1)), e->span);
-    if (!strcmp(e->name, "length"))
+    if (anl_same(e->name, "length"))
         return value_node_of(anl_g_step(t->graph, 2), e->span);
     if (w == WANT_WORD) {
         anl_value v = {.kind = ANL_V_TEXT, .span = e->span};
@@ -682,7 +682,7 @@ static anl_value evaluate_name(tracer *t, place *p, const anl_expression *e, wan
     anl_diagnostic *d = NULL;
     if (anl_trap_name(t->diagnostics, e->span, e->name))
         return no_value;
-    if (!strcmp(e->name, "_"))
+    if (anl_same(e->name, "_"))
         d = anl_diagnose(t->diagnostics, ANL_A_unknown_name, e->span,
                          "`_` is the value so far of a pipeline, and there is none here");
     else
@@ -713,7 +713,7 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
         return v;
     case ANL_V_MAPPING: {
         for (int i = 0; i < v.mapping.count; i++)
-            if (!strcmp(v.mapping.names[i], name))
+            if (anl_same(v.mapping.names[i], name))
                 return v.mapping.items[i];
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "this result has no member `%s`", name);
         anl_diagnostic_nearest(t->diagnostics, d, e->span, name, v.mapping.names, v.mapping.count, false);
@@ -725,9 +725,9 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
         return no_value;
     }
     case ANL_V_LIST:
-        if (!strcmp(name, "count"))
+        if (anl_same(name, "count"))
             return value_int(v.list.count, e->span);
-        if ((!strcmp(name, "first") || !strcmp(name, "last")) && v.list.count)
+        if ((anl_same(name, "first") || anl_same(name, "last")) && v.list.count)
             return v.list.items[name[0] == 'f' ? 0 : v.list.count - 1];
         anl_diagnose(t->diagnostics, ANL_A_unknown_member, e->span, "%s has no `%s`; it has first, last and count",
                      v.list.count ? "a list" : "an empty list", name);
@@ -739,7 +739,7 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
             size.origin = anl_graph_axis_origin(t->graph, v.node, axis);
             return size;
         }
-        if (!strcmp(name, "axes")) {
+        if (anl_same(name, "axes")) {
             anl_value list = {.kind = ANL_V_LIST, .span = e->span};
             list.list.items = ANL_NEW_ARRAY(t->arena, anl_value, v.node->rank + 1);
             for (int i = 0; i < v.node->rank; i++)
@@ -840,7 +840,7 @@ static bool scalar_by_name(const char *name, anl_scalar *out)
 #undef X
     };
     for (int i = 0; i < ANL_SCALAR_COUNT; i++) {
-        if (!strcmp(names[i], name)) {
+        if (anl_same(names[i], name)) {
             *out = (anl_scalar)i;
             return true;
         }
@@ -903,7 +903,7 @@ static bool is_bare_word(place *p, const anl_expression *e) { return e->kind == 
 static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
 {
     anl_scalar s = ANL_S_ADD;
-    bool greater = !strcmp(e->name, "greater"), greater_equal = !strcmp(e->name, "greater_equal");
+    bool greater = anl_same(e->name, "greater"), greater_equal = anl_same(e->name, "greater_equal");
     if (greater || greater_equal)
         s = greater ? ANL_S_LT : ANL_S_LE;
     else if (!scalar_by_name(e->name, &s)) {
@@ -946,7 +946,7 @@ static anl_value evaluate_operator(tracer *t, place *p, const anl_expression *e)
         return no_value;
     }
     if (comparison && v[0].kind == ANL_V_TEXT && v[1].kind == ANL_V_TEXT)
-        return value_bool(!strcmp(v[0].text, v[1].text) == (s == ANL_S_EQ), e->span);
+        return value_bool(anl_same(v[0].text, v[1].text) == (s == ANL_S_EQ), e->span);
     if (greater || greater_equal) {
         anl_value swap = v[0];
         v[0] = v[1];

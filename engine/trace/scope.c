@@ -38,7 +38,7 @@ entry *scope_find(const scope *s, const char *name)
 {
     for (; s; s = s->parent)
         for (int i = 0; i < s->count; i++) /* of two of one name, which are reported, the first counts */
-            if (!strcmp(s->entries[i]->name, name))
+            if (anl_same(s->entries[i]->name, name))
                 return s->entries[i];
     return NULL;
 }
@@ -47,7 +47,14 @@ const char *join_path(tracer *t, const char *prefix, const char *name)
 {
     if (!name || !*name)
         return prefix;
-    return *prefix ? anl_arena_printf(t->arena, "%s.%s", prefix, name) : anl_arena_text(t->arena, name);
+    const size_t before = strlen(prefix), length = strlen(name);
+    if (!before)
+        return anl_arena_copy(t->arena, name, length);
+    char *path = anl_arena_alloc(t->arena, before + length + 2);
+    memcpy(path, prefix, before);
+    path[before] = '.';
+    memcpy(path + before + 1, name, length);
+    return path;
 }
 
 place *place_new(tracer *t, frame *f, const char *path, const char *draws)
