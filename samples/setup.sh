@@ -17,6 +17,7 @@ module:libtiff-4      libtiff-dev
 module:libpng         libpng-dev
 module:libjpeg        libjpeg-dev
 module:zlib           zlib1g-dev
+module:libcrypto      libssl-dev
 module:check          check
 module:openblas       libopenblas-dev
 module:libcjson       libcjson-dev

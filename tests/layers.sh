@@ -70,6 +70,7 @@ verdict "cblas in device/host only" "$(only 'cblas' 'engine/device/host/')"
 verdict "yaml in spec only" "$(only 'yaml' 'engine/spec/')"
 verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib|dcmtk|nifti)' 'engine/data/')"
 verdict "cJSON in the frontend only" "$(only 'cjson' 'frontend/')"
+verdict "OpenSSL in base only" "$(only 'openssl' 'engine/base/')"
 verdict "hdf5 in data and run only" "$(only 'hdf5' 'engine/(data|run)/')"
 verdict "frontend and samples see public headers only" "$(includes frontend samples | grep -E ':"[^"]*/')"
 verdict "public headers include public and C headers only" "$(includes engine/include |

@@ -87,6 +87,10 @@ bool anl_utf8_valid(const char *text, size_t length, size_t *bad_offset);
 uint64_t anl_hash(const void *bytes, size_t length, uint64_t seed); /* 64-bit, stable over versions and machines */
 uint64_t anl_hash_text(const char *text, uint64_t seed);
 void anl_sha256(const void *bytes, size_t length, uint8_t digest[32]);
+anl_status anl_sha256_file(const char *path, uint8_t digest[32]); /* ANL_ERROR_FILE: errno says why */
+/* RFC 2104; what a secret key makes of a text that nobody can make, or try out, without it. */
+void anl_hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length, uint8_t digest[32]);
+void anl_hex(const uint8_t *bytes, size_t count, char *out); /* out: 2 * count + 1 */
 
 /* ---- files ---- */
 /* Whole file as text in the arena (NUL-terminated). At most limit bytes (0: 1 GiB). */

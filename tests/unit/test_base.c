@@ -228,6 +228,29 @@ START_TEST(sha256_known_answers)
 }
 END_TEST
 
+START_TEST(sha256_of_files_and_keys)
+{
+    char path[] = "/tmp/anlage-base-XXXXXX";
+    int file = mkstemp(path);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq((int)write(file, "abc", 3), 3);
+    close(file);
+    uint8_t digest[32];
+    char hex[65];
+    ck_assert_int_eq(anl_sha256_file(path, digest), ANL_OK);
+    anl_hex(digest, 32, hex);
+    ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    unlink(path);
+    ck_assert_int_eq(anl_sha256_file(path, digest), ANL_ERROR_FILE);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(anl_sha256_file("/", digest), ANL_ERROR_FILE); /* opens, but cannot be read */
+    ck_assert_int_eq(errno, EISDIR);
+    anl_hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, digest); /* RFC 4231, test case 2 */
+    anl_hex(digest, 32, hex);
+    ck_assert_str_eq(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+END_TEST
+
 START_TEST(hash_is_stable_and_spreads)
 {
     /* Every length from 0 to 20 and every single-bit change gives another value; unaligned input the same value. */
@@ -688,6 +711,7 @@ int main(void)
     tcase_add_test(plain, globs);
     tcase_add_test(plain, utf8);
     tcase_add_test(plain, sha256_known_answers);
+    tcase_add_test(plain, sha256_of_files_and_keys);
     tcase_add_test(plain, hash_is_stable_and_spreads);
     tcase_add_test(plain, philox_known_answers);
     tcase_add_test(plain, json_text);
