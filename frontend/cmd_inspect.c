@@ -12,11 +12,14 @@
 #include "command.h"
 
 static const char usage[] =
-    "usage: anlage inspect SHARD-or-DIR-or-FILE...\n"
+    "usage: anlage inspect [--verify] SHARD-or-DIR-or-FILE...\n"
     "\n"
-    "Shows samples, image size and values, labels, patients and provenance of shards that `anlage pack` wrote;\n"
+    "Of a folder that `anlage pack` wrote: options, counts per split and label, histograms of the values, spacing, shards with their sums,\n"
+    "identical images, and what was skipped. Of its shards: samples, image size and values, labels, patients and provenance;\n"
     "of image files (those that `anlage pack` reads): size, values as stored and what they stand for, place in the\n"
-    "patient, and a SHA-256 of the voxels (little-endian, [frame][z][y][x][channel]).\n";
+    "patient, and a SHA-256 of the voxels (little-endian, [frame][z][y][x][channel]).\n"
+    "\n"
+    "  --verify            only check that the shards of folders have the SHA-256 that was written down when they were packed\n";
 
 /* A shard is a whole HDF5 file; FILE.h5:/path is an array in one. */
 static bool is_hdf5(const char *path)
@@ -30,10 +33,22 @@ static bool is_hdf5(const char *path)
     return good;
 }
 
+static bool has_manifest(const char *folder)
+{
+    struct stat about;
+    char path[4096];
+    return snprintf(path, sizeof path, "%s/manifest.json", folder) < (int)sizeof path && stat(path, &about) == 0;
+}
+
 int anl_cmd_inspect(int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, 0, 'h'}, {0}};
+    static const struct option options[] = {{"verify", no_argument, 0, 'v'}, {"help", no_argument, 0, 'h'}, {0}};
+    bool verify = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'v') {
+            verify = true;
+            continue;
+        }
         if (c == 'h') {
             fputs(usage, stdout);
             return EXIT_GOOD;
@@ -50,7 +65,10 @@ int anl_cmd_inspect(int argc, char **argv)
         glob_t found = {0};
         char pattern[4096];
         bool folder = stat(argv[i], &about) == 0 && S_ISDIR(about.st_mode);
-        if (folder && snprintf(pattern, sizeof pattern, "%s/*.h5", argv[i]) < (int)sizeof pattern &&
+        if (verify || (folder && has_manifest(argv[i]))) {
+            anl_status one = (verify ? anl_pack_verify : anl_pack_inspect)(argv[i], stdout, diagnostics);
+            status = one != ANL_OK ? one : status;
+        } else if (folder && snprintf(pattern, sizeof pattern, "%s/*.h5", argv[i]) < (int)sizeof pattern &&
             glob(pattern, 0, NULL, &found) == 0) {
             for (size_t f = 0; f < found.gl_pathc; f++) {
                 anl_status one = anl_shard_inspect(found.gl_pathv[f], stdout, diagnostics);

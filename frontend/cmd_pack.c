@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,9 @@ static const char usage[] =
     "  --volumes           only volumes are packed, each a sample (default where all files are volumes)\n"
     "  --first-frame       of several time points in a file take the first; otherwise each is a sample\n"
     "  --window C,W        values from C - W/2 to C + W/2 become 0 to 1 (HU: 40,80 shows brain); otherwise HU stay HU\n"
+    "  --spacing S|Z,Y,X   bring scans to this spacing in mm, then crop or pad them to --size about their middle (default: each scan fills it)\n"
+    "  --crop body         first crop to the body: the largest region above -500 HU, or above Otsu's threshold\n"
+    "  --margin N|Nmm      … and leave so many pixels, or mm, around it (default 0)\n"
     "  --deflate LEVEL     compress the samples, 1 to 9 (default: not, which loads fastest)\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
@@ -36,12 +40,20 @@ static const char usage[] =
     "  --seed N            another split (default 0)\n"
     "  --shard-samples N   samples per shard (default 1024)\n"
     "  --threads N         threads that decode (default: all cores)\n"
-    "  --force             replace the pack in DIR\n"
+    "  --duplicates drop   of images with the same pixels pack one, in training before validation before test (default keep: all, reported)\n"
+    "  --keep-ids          store ids of patients as they are (default: as hashes with a random salt that is kept nowhere)\n"
+    "  --salt FILE         hash with this salt (16 bytes or more, kept secret): packs with the same salt agree on who is who\n"
+    "  --anonymous-files   store files by number and not by name\n"
+    "  --force             replace the pack in DIR, or one that was begun there with other input\n"
     "\n"
-    "Unreadable images are reported, skipped and counted, never replaced. Ctrl-C stops and leaves nothing behind.\n";
+    "Of DICOM files and others, shards keep voxels, spacing, modality and a hash of the patient's id, nothing else; names of files and the columns of the\n"
+    "table are stored as they are, so see that they name nobody.\n"
+    "Unreadable images are reported, skipped and counted, never replaced. A pack that was stopped (Ctrl-C), killed or out of space goes on\n"
+    "after its last finished shard when the same command is given again; until it is complete, its shards are in DIR/.anlage-pack.\n";
 
 typedef struct display {
     bool terminal, bar_shown;
+    int64_t first; /* images that were done when it began, as they were before; -1: not known yet */
     double began, last;
 } display;
 
@@ -57,10 +69,12 @@ static void show(void *context, int64_t done, int64_t total)
     display *d = context;
     double now = seconds(), spent = now - d->began, every = d->terminal ? 0.1 : 10;
     bool finished = done == total;
+    if (d->first < 0)
+        d->first = done;
     if (now - d->last < every && !finished)
         return;
     d->last = now;
-    double rate = spent > 0 ? (double)done / spent : 0;
+    double rate = spent > 0 ? (double)(done - d->first) / spent : 0;
     long long left = rate > 0 ? (long long)((double)(total - done) / rate + 0.5) : 0;
     char text[160];
     int length = snprintf(text, sizeof text, " %lld/%lld images  %.0f images/s  %lld:%02lld left", (long long)done,
@@ -125,6 +139,32 @@ static bool parse_window(const char *text, double window[2])
            window[0] > -1e30 && window[0] < 1e30;
 }
 
+/* "1.5" for all axes, "5,0.7,0.7" (z, y, x) */
+static bool parse_spacing(const char *text, double spacing[3])
+{
+    int used = 0;
+    if (sscanf(text, "%lf,%lf,%lf%n", &spacing[2], &spacing[1], &spacing[0], &used) != 3 || text[used]) {
+        used = 0;
+        if (sscanf(text, "%lf%n", &spacing[0], &used) != 1 || text[used])
+            return false;
+        spacing[1] = spacing[2] = spacing[0];
+    }
+    for (int a = 0; a < 3; a++)
+        if (!(spacing[a] > 1e-6 && spacing[a] < 1e6))
+            return false;
+    return true;
+}
+
+/* "8" pixels, "5mm" */
+static bool parse_margin(const char *text, double *margin, bool *mm)
+{
+    int used = 0;
+    if (sscanf(text, "%lf%n", margin, &used) != 1 || !(*margin >= 0 && *margin < 1e6))
+        return false;
+    *mm = !strcmp(text + used, "mm");
+    return *mm || !text[used];
+}
+
 int anl_cmd_pack(int argc, char **argv)
 {
     static const struct option options[] = {{"labels", required_argument, 0, 'l'},
@@ -143,6 +183,13 @@ int anl_cmd_pack(int argc, char **argv)
                                             {"stratify", required_argument, 0, 'y'},
                                             {"modality", required_argument, 0, 'm'},
                                             {"threads", required_argument, 0, 't'},
+                                            {"spacing", required_argument, 0, 'g'},
+                                            {"crop", required_argument, 0, 'b'},
+                                            {"margin", required_argument, 0, 'M'},
+                                            {"duplicates", required_argument, 0, 'D'},
+                                            {"keep-ids", no_argument, 0, 'k'},
+                                            {"salt", required_argument, 0, 'S'},
+                                            {"anonymous-files", no_argument, 0, 'A'},
                                             {"force", no_argument, 0, 'f'},
                                             {"help", no_argument, 0, 'h'},
                                             {0}};
@@ -211,6 +258,33 @@ int anl_cmd_pack(int argc, char **argv)
                 return usage_error("pack", usage, "--threads takes a number of threads, not `%s`", optarg);
             o.threads = (int)number;
             break;
+        case 'g':
+            if (!parse_spacing(optarg, o.spacing))
+                return usage_error("pack", usage, "--spacing takes mm, as 1.5 or as Z,Y,X, not `%s`", optarg);
+            break;
+        case 'b':
+            if (strcmp(optarg, "body") != 0)
+                return usage_error("pack", usage, "--crop takes `body`, not `%s`", optarg);
+            o.crop_body = true;
+            break;
+        case 'M':
+            if (!parse_margin(optarg, &o.margin, &o.margin_mm))
+                return usage_error("pack", usage, "--margin takes pixels, as 8, or mm, as 5mm, not `%s`", optarg);
+            break;
+        case 'D':
+            if (strcmp(optarg, "keep") != 0 && strcmp(optarg, "drop") != 0)
+                return usage_error("pack", usage, "--duplicates takes `keep` or `drop`, not `%s`", optarg);
+            o.drop_duplicates = !strcmp(optarg, "drop");
+            break;
+        case 'k':
+            o.keep_ids = true;
+            break;
+        case 'S':
+            o.salt = optarg;
+            break;
+        case 'A':
+            o.anonymous_files = true;
+            break;
         case 'f':
             o.overwrite = true;
             break;
@@ -228,8 +302,13 @@ int anl_cmd_pack(int argc, char **argv)
         return usage_error("pack", usage, "give the size of the images with --size");
     if (!o.out)
         return usage_error("pack", usage, "give the folder for the shards with --out");
+    if (o.margin > 0 && !o.crop_body)
+        return usage_error("pack", usage, "--margin is what is left around the body; say --crop body, too");
+    if (o.keep_ids && o.salt)
+        return usage_error("pack", usage, "--salt is for hashes of ids, and --keep-ids stores them as they are");
     display d = {.terminal = isatty(STDERR_FILENO), .began = seconds()};
     d.last = d.began;
+    d.first = -1;
     o.inputs = (const char *const *)argv + optind;
     o.input_count = argc - optind;
     o.progress = show;
@@ -242,24 +321,31 @@ int anl_cmd_pack(int argc, char **argv)
     if (d.bar_shown)
         fputc('\n', stderr);
     if (status == ANL_ERROR_STOPPED)
-        fprintf(stderr, "stopped; nothing was left in %s\n", o.out);
+        fprintf(stderr, "stopped; %d finished shard%s kept, and the same command goes on from there\n", report.shards, report.shards == 1 ? " is" : "s are");
     int code = finish(&diagnostics, status);
     if (status == ANL_OK) {
         char depth[16] = "";
         if (report.volume)
             snprintf(depth, sizeof depth, "%d x ", o.size[2]);
         printf("packed     %lld sample%s of %lld file%s, %s%d x %d, %d bits%s%s, in %.1f s\n", (long long)report.packed,
-               report.packed == 1 ? "" : "s", (long long)(report.images - report.skipped), report.images - report.skipped == 1 ? "" : "s",
-               depth, o.size[1], o.size[0], report.bits, report.unit[0] ? " in " : "", report.unit, seconds() - d.began);
+               report.packed == 1 ? "" : "s", (long long)(report.images - report.skipped - report.dropped),
+               report.images - report.skipped - report.dropped == 1 ? "" : "s", depth, o.size[1], o.size[0], report.bits, report.unit[0] ? " in " : "",
+               report.unit, seconds() - d.began);
         printf("skipped    %lld\n", (long long)report.skipped);
+        if (report.repeated > 0)
+            printf("repeated   %lld file%s the pixels of another; %s (manifest.json lists them)\n", (long long)report.repeated,
+                   report.repeated == 1 ? " has" : "s have", report.dropped > 0 ? "dropped" : "kept");
         if (report.patients > 0)
-            printf("patients   %lld, none in two splits\n", (long long)report.patients);
+            printf("patients   %lld, none in two splits; ids %s\n", (long long)report.patients, o.keep_ids ? "as they are" : "as hashes");
         else
             printf("patients   unknown, split by image\n");
         printf("train      %lld\n", (long long)report.train);
         printf("valid      %lld\n", (long long)report.valid);
         printf("test       %lld\n", (long long)report.test);
-        printf("shards     %d in %s\n", report.shards, o.out);
+        printf("shards     %d in %s", report.shards, o.out);
+        if (report.resumed > 0)
+            printf(", %d of them finished before", report.resumed);
+        printf("\n");
     }
     return code;
 }

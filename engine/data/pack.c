@@ -1,9 +1,7 @@
-/* From image files and a table of labels to shards.
+/* From image files and a table of labels to shards: which images, their labels and splits, and what the shards will hold.
  * In: folders, files, labels.csv. Out: shards of training, validation and test samples and a manifest.
  * Images are decoded by many threads, a few per thread at a time, and written in order: bytes never depend on the threads. */
-#include <anlage/dataset.h>
-#include <anlage/diagnostic_codes.h>
-#include <anlage/modality.h>
+#include "data/pack.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -13,92 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/config.h"
+#include <anlage/diagnostic_codes.h>
+#include <anlage/modality.h>
+
 #include "base/folders.h"
-#include "base/json.h"
-#include "base/threads.h"
-#include "data/csv.h"
-#include "data/scan.h"
-#include "data/shard.h"
 
 #define MOST_SIZE 4096
-#define RANGE_SHARE 0.005 /* of a sample's voxels, below and above its range */
-#define RANGE_BINS 65536
-#define MOST_WORDS 4096  /* a column with more different words is free text */
-#define MOST_WARNINGS 50 /* of one kind; the rest are only counted */
+#define MOST_WORDS 4096 /* a column with more different words is free text */
 #define DEEPEST_FOLDER 64
-#define BLOCK_PER_THREAD 8
 
-enum { TRAIN, VALID, TEST, SPLITS };
-static const char *const split_names[SPLITS] = {"train", "valid", "test"};
+enum { TRAIN, VALID, TEST };
 
-/* What the header of a file says that the layout of the shards depends on. */
-typedef struct seen {
-    bool good; /* it can be read, so far */
-    anl_values values;
-    anl_voxel type;
-    int bits, depth, frames;
-    double slope, intercept;
-    char unit[16], modality[16];
-    bool spaced;
-} seen;
-
-typedef struct entry {
-    const char *path; /* to open */
-    const char *file; /* as it is written down */
-    int64_t row;      /* of the table, or -1 */
-    int unit;         /* what is split: patients, or samples that have none */
-    seen seen;
-} entry;
-
-typedef struct unit {
-    const char *name;
-    uint64_t hash;
-    double stratum;
-    int split;
-    bool patient;
-} unit;
-
-typedef struct committed {
-    const char *file;
-    const char *split;
-    int64_t samples, bytes;
-} committed;
-
-typedef struct skipped {
-    const char *file, *reason;
-} skipped;
-
-typedef struct pack {
-    const anl_pack_options *options;
-    anl_diagnostics *diagnostics;
-    anl_arena *arena;
-    anl_pool *pool;
-    anl_csv csv; /* columns 0: no table */
-    entry *entries;
-    int entry_count, entry_capacity;
-    unit *units;
-    int unit_count;
-    int patient_column; /* -1: none */
-    anl_shard_column *columns;
-    int *column_source; /* table column of each shard column */
-    int column_count;
-    double **numbers; /* per shard column [rows] */
-    anl_shard_schema schema;
-    bool slices;  /* each slice of a volume is a sample */
-    bool windowed;
-    int depths[2]; /* least and most bits of the sources */
-    committed *shards;
-    int shard_count, shard_capacity;
-    skipped *skips;
-    int skip_count, skip_capacity;
-    int64_t done;
-    int64_t split_samples[SPLITS];
-} pack;
-
-static anl_span at_row(const pack *p, int64_t row)
+anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row)
 {
     return (anl_span){.file = p->csv.path, .line = row < 0 ? 1 : p->csv.lines[row], .column = 1, .length = 1};
 }
@@ -117,9 +42,9 @@ static bool image_content(const char *path)
     return anl_scan_sniff(first, length) != NULL;
 }
 
-static void add_entry(pack *p, const char *path, const char *file, int64_t row)
+static void add_entry(anl_pack_state *p, const char *path, const char *file, int64_t row)
 {
-    entry e = {.path = path, .file = file, .row = row};
+    anl_pack_entry e = {.path = path, .file = file, .row = row};
     ANL_PUSH(p->arena, p->entries, p->entry_count, p->entry_capacity, e);
 }
 
@@ -131,7 +56,7 @@ typedef struct parent {
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static anl_status walk(pack *p, const char *folder, const char *shown, const parent *up, int depth)
+static anl_status walk(anl_pack_state *p, const char *folder, const char *shown, const parent *up, int depth)
 {
     struct stat about;
     if (stat(folder, &about) != 0)
@@ -175,7 +100,7 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static anl_status find_images(pack *p)
+static anl_status find_images(anl_pack_state *p)
 {
     const anl_pack_options *o = p->options;
     for (int i = 0; i < o->input_count; i++) {
@@ -222,7 +147,7 @@ static int by_file(const void *a, const void *b)
 
 /* Rows of the table become entries. A row that says the same twice counts once; one that says two things of one file is an error.
  */
-static anl_status take_rows(pack *p)
+static anl_status take_rows(anl_pack_state *p)
 {
     const anl_pack_options *o = p->options;
     const anl_csv *csv = &p->csv;
@@ -237,7 +162,7 @@ static anl_status take_rows(pack *p)
         int64_t r = rows[i].row;
         if (!rows[i].file[0]) {
             if (problems++ < 20)
-                anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, r), "this row names no file");
+                anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, r), "this row names no file");
             first = i + 1;
             continue;
         }
@@ -252,11 +177,11 @@ static anl_status take_rows(pack *p)
         if (differs >= 0) {
             if (problems++ < 20) {
                 anl_diagnostic *d =
-                    anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, r),
+                    anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, r),
                                  "%s is listed twice with different values: `%s` is `%s` here and `%s` in line %d", rows[i].file,
                                  csv->names[differs], anl_csv_cell(csv, r, differs), anl_csv_cell(csv, rows[first].row, differs),
                                  csv->lines[rows[first].row]);
-                anl_diagnostic_label(p->diagnostics, d, at_row(p, rows[first].row), "first listed here");
+                anl_diagnostic_label(p->diagnostics, d, anl_pack_at_row(p, rows[first].row), "first listed here");
             }
         } else {
             drop[r] = true;
@@ -268,7 +193,7 @@ static anl_status take_rows(pack *p)
     if (problems > 0)
         return ANL_ERROR_FORMAT;
     if (repeated > 0)
-        anl_diagnose(p->diagnostics, ANL_A_duplicate_rows, at_row(p, first_repeated),
+        anl_diagnose(p->diagnostics, ANL_A_duplicate_rows, anl_pack_at_row(p, first_repeated),
                      "%lld row%s the same as an earlier one and count%s once", (long long)repeated,
                      repeated == 1 ? " is" : "s are", repeated == 1 ? "s" : "");
     const char *folder = anl_path_folder(p->arena, csv->path);
@@ -318,7 +243,7 @@ static bool take_number(const char *cell, locale_t c_locale, double *value)
     return *end == '\0';
 }
 
-static anl_status read_column(pack *p, int source, locale_t c_locale, anl_shard_column *column, double **numbers)
+static anl_status read_column(anl_pack_state *p, int source, locale_t c_locale, anl_shard_column *column, double **numbers)
 {
     const anl_csv *csv = &p->csv;
     *numbers = ANL_NEW_ARRAY(p->arena, double, csv->rows);
@@ -360,17 +285,17 @@ static anl_status read_column(pack *p, int source, locale_t c_locale, anl_shard_
     return ANL_OK;
 }
 
-static anl_status no_column(pack *p, const char *what, const char *name)
+static anl_status no_column(anl_pack_state *p, const char *what, const char *name)
 {
     anl_diagnostic *d =
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1), "there is no %s column `%s`", what, name);
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, -1), "there is no %s column `%s`", what, name);
     const char *nearest = anl_nearest(name, p->csv.names, p->csv.columns);
     if (nearest)
         anl_diagnostic_suggest(p->diagnostics, d, "did you mean `%s`?", nearest);
     return ANL_ERROR_FORMAT;
 }
 
-static anl_status read_columns(pack *p)
+static anl_status read_columns(anl_pack_state *p)
 {
     const anl_pack_options *o = p->options;
     const anl_csv *csv = &p->csv;
@@ -389,7 +314,7 @@ static anl_status read_columns(pack *p)
     if (o->stratify && (anl_csv_column(csv, o->stratify) < 1 || anl_csv_column(csv, o->stratify) == p->patient_column))
         return no_column(p, "label", o->stratify);
     if (p->patient_column == 0) {
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1),
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, -1),
                      "the first column is the file, so it cannot be the patient");
         return ANL_ERROR_FORMAT;
     }
@@ -403,7 +328,7 @@ static anl_status read_columns(pack *p)
         if (c == p->patient_column)
             continue;
         if (strchr(name, '/') || strcmp(name, ".") == 0 || strlen(name) > 200) {
-            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1),
+            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, -1),
                          "column %d is called `%.60s`; names have at most 200 bytes and no `/`", c + 1, name);
             status = ANL_ERROR_FORMAT;
             continue;
@@ -422,7 +347,7 @@ static anl_status read_columns(pack *p)
 
 static int by_unit_name(const void *a, const void *b)
 {
-    const unit *x = a, *y = b;
+    const anl_pack_unit *x = a, *y = b;
     if (x->patient != y->patient)
         return x->patient ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -430,7 +355,7 @@ static int by_unit_name(const void *a, const void *b)
 
 static int by_stratum(const void *a, const void *b)
 {
-    const unit *x = *(const unit *const *)a, *y = *(const unit *const *)b;
+    const anl_pack_unit *x = *(const anl_pack_unit *const *)a, *y = *(const anl_pack_unit *const *)b;
     if (x->stratum != y->stratum)
         return x->stratum < y->stratum ? -1 : 1;
     if (x->hash != y->hash)
@@ -438,18 +363,26 @@ static int by_stratum(const void *a, const void *b)
     return by_unit_name(x, y);
 }
 
-static void make_unit(const pack *p, const entry *e, unit *out)
+/* Whose image it is: as the table says, or, where it says nothing of patients, the file. "": not known. */
+static const char *patient_of(const anl_pack_state *p, const anl_pack_entry *e)
 {
-    const char *patient = p->patient_column >= 0 && e->row >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : "";
-    *out = (unit){.name = patient[0] ? patient : e->file, .patient = patient[0] != 0, .stratum = -INFINITY};
+    if (p->patient_column >= 0)
+        return e->row >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : "";
+    return e->seen.patient;
+}
+
+static void make_unit(const anl_pack_state *p, const anl_pack_entry *e, anl_pack_unit *out)
+{
+    const char *patient = patient_of(p, e);
+    *out = (anl_pack_unit){.name = patient[0] ? patient : e->file, .patient = patient[0] != 0, .stratum = -INFINITY};
 }
 
 /* Patients (and samples without one) are put in the order of a seeded hash and dealt out: each goes to the split that is
  * furthest behind its share. So shares are exact, within every stratum too when the order is by stratum first. */
-static anl_status split(pack *p, anl_pack_report *report)
+static anl_status split(anl_pack_state *p, anl_pack_report *report)
 {
     const anl_pack_options *o = p->options;
-    unit *units = ANL_NEW_ARRAY(p->arena, unit, p->entry_count);
+    anl_pack_unit *units = ANL_NEW_ARRAY(p->arena, anl_pack_unit, p->entry_count);
     for (int i = 0; i < p->entry_count; i++)
         make_unit(p, &p->entries[i], &units[i]);
     qsort(units, (size_t)p->entry_count, sizeof *units, by_unit_name);
@@ -464,33 +397,33 @@ static anl_status split(pack *p, anl_pack_report *report)
         if (o->stratify && strcmp(p->columns[c].name, o->stratify) == 0)
             stratify = c;
     if (stratify >= 0 && p->columns[stratify].kind == ANL_COLUMN_TEXT) {
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(p, -1),
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, -1),
                      "the splits cannot be balanced by `%s`: it has more than %d different words", o->stratify, MOST_WORDS);
         return ANL_ERROR_FORMAT;
     }
     for (int i = 0; i < p->entry_count; i++) {
-        entry *e = &p->entries[i];
-        unit key;
+        anl_pack_entry *e = &p->entries[i];
+        anl_pack_unit key;
         make_unit(p, e, &key);
-        unit *found = bsearch(&key, units, (size_t)count, sizeof *units, by_unit_name);
+        anl_pack_unit *found = bsearch(&key, units, (size_t)count, sizeof *units, by_unit_name);
         e->unit = (int)(found - units);
         /* A patient belongs to the highest value any of its images has: one positive image makes a positive patient. */
         if (stratify >= 0 && p->numbers[stratify][e->row] > found->stratum)
             found->stratum = p->numbers[stratify][e->row];
     }
-    unit **order = ANL_NEW_ARRAY(p->arena, unit *, count);
+    anl_pack_unit **order = ANL_NEW_ARRAY(p->arena, anl_pack_unit *, count);
     for (int u = 0; u < count; u++) {
         units[u].hash = anl_hash_text(units[u].name, o->seed);
         report->patients += units[u].patient;
         order[u] = &units[u];
     }
     qsort(order, (size_t)count, sizeof *order, by_stratum);
-    double share[SPLITS] = {1 - o->fraction_valid - o->fraction_test, o->fraction_valid, o->fraction_test};
-    double given[SPLITS] = {0};
+    double share[ANL_SPLITS] = {1 - o->fraction_valid - o->fraction_test, o->fraction_valid, o->fraction_test};
+    double given[ANL_SPLITS] = {0};
     for (int u = 0; u < count; u++) {
         int best = TRAIN;
         double most = -INFINITY;
-        for (int s = 0; s < SPLITS; s++) {
+        for (int s = 0; s < ANL_SPLITS; s++) {
             double behind = share[s] * (u + 1) - given[s];
             if (share[s] > 0 && behind > most + 1e-9) {
                 most = behind;
@@ -500,11 +433,16 @@ static anl_status split(pack *p, anl_pack_report *report)
         order[u]->split = best;
         given[best]++;
     }
-    if (p->patient_column < 0 && p->csv.columns > 0 && share[TRAIN] < 1)
+    const bool several = share[TRAIN] < 1 && share[VALID] < 1 && share[TEST] < 1;
+    if (p->patient_column < 0 && p->csv.columns > 0 && several && report->patients == 0)
         anl_diagnose(
-            p->diagnostics, ANL_A_patients_unknown, at_row(p, -1),
+            p->diagnostics, ANL_A_patients_unknown, anl_pack_at_row(p, -1),
             "no column says which patient an image is of, so images are split one by one: a patient with several images may be "
             "in training and test at once");
+    else if (p->patient_column < 0 && several && report->patients == 1 && count == 1 && p->entry_count > 1)
+        anl_diagnose(p->diagnostics, ANL_A_patients_unknown, (anl_span){.file = p->entries[0].path},
+                     "all %d files name the same patient, so all are in one split; where ids were blanked, a column `patient` in a table can tell them apart",
+                     p->entry_count);
     return ANL_OK;
 }
 
@@ -513,13 +451,15 @@ static anl_status split(pack *p, anl_pack_report *report)
 static void probe_one(void *context, int chunk, int thread)
 {
     (void)thread;
-    pack *p = context;
+    anl_pack_state *p = context;
     anl_scan scan;
     char reason[ANL_REASON_SIZE];
+    if (p->options->stop && p->options->stop(p->options->context))
+        return; /* the caller sees it, too */
     if (anl_scan_probe(p->entries[chunk].path, &scan, reason) != ANL_OK)
         return; /* reading it whole will say why */
-    seen *s = &p->entries[chunk].seen;
-    *s = (seen){.good = true,
+    anl_pack_seen *s = &p->entries[chunk].seen;
+    *s = (anl_pack_seen){.good = true,
                 .type = scan.type,
                 .bits = scan.bits,
                 .depth = scan.depth,
@@ -529,6 +469,7 @@ static void probe_one(void *context, int chunk, int thread)
                 .spaced = scan.spacing[0] > 0 && scan.spacing[1] > 0};
     memcpy(s->unit, scan.unit, sizeof s->unit);
     memcpy(s->modality, scan.modality, sizeof s->modality);
+    memcpy(s->patient, scan.patient, sizeof s->patient);
     /* Photographs and exported images have a black and a white; what a device measured has a unit, or no scale of its own. */
     bool plain = (scan.type == ANL_VOXEL_U8 || scan.type == ANL_VOXEL_U16) && scan.slope == 1 && scan.intercept == 0;
     s->values = scan.unit[0] ? ANL_VALUES_UNIT : plain && !scan.modality[0] ? ANL_VALUES_FULL : ANL_VALUES_RELATIVE;
@@ -537,7 +478,7 @@ static void probe_one(void *context, int chunk, int thread)
 static bool integral(double v) { return v == floor(v); }
 
 /* Ends of the values that a scan of this kind can hold. */
-static void value_ends(const seen *s, double *least, double *most)
+static void value_ends(const anl_pack_seen *s, double *least, double *most)
 {
     bool is_signed = s->type == ANL_VOXEL_I16 || s->type == ANL_VOXEL_I32;
     double low = is_signed ? -ldexp(1, s->bits - 1) : 0, high = ldexp(1, s->bits - is_signed) - 1;
@@ -549,13 +490,13 @@ static void value_ends(const seen *s, double *least, double *most)
 static bool floating(anl_voxel type) { return type == ANL_VOXEL_F32 || type == ANL_VOXEL_F64; }
 
 /* The type for measured or relative values: as stored where all files agree, else the least that holds every value they may have. */
-static void choose_type(const pack *p, anl_shard_image *image)
+static void choose_type(const anl_pack_state *p, anl_shard_image *image)
 {
-    const seen *first = NULL;
+    const anl_pack_seen *first = NULL;
     bool same = true, whole = true;
     double least = INFINITY, most = -INFINITY;
     for (int i = 0; i < p->entry_count; i++) {
-        const seen *s = &p->entries[i].seen;
+        const anl_pack_seen *s = &p->entries[i].seen;
         if (!s->good)
             continue;
         if (!first)
@@ -587,7 +528,7 @@ static void choose_type(const pack *p, anl_shard_image *image)
     image->bits = 8 * anl_voxel_bytes(image->type);
 }
 
-static anl_status mixed(pack *p, anl_code code, int some, const char *first, const char *message, const char *remedy)
+static anl_status mixed(anl_pack_state *p, anl_code code, int some, const char *first, const char *message, const char *remedy)
 {
     anl_diagnostic *d = anl_diagnose(p->diagnostics, code, (anl_span){.file = first}, message, some, first);
     anl_diagnostic_note(p->diagnostics, d, "%s", remedy);
@@ -595,14 +536,14 @@ static anl_status mixed(pack *p, anl_code code, int some, const char *first, con
 }
 
 /* Images or volumes, and the type and meaning of what is stored. */
-static anl_status choose_image(pack *p)
+static anl_status choose_image(anl_pack_state *p)
 {
     const anl_pack_options *o = p->options;
     int kinds[3] = {0}, deep = 0, flat = 0;
-    const entry *first_of[3] = {NULL}, *first_deep = NULL, *other_unit = NULL;
+    const anl_pack_entry *first_of[3] = {NULL}, *first_deep = NULL, *other_unit = NULL;
     p->depths[0] = 64;
     for (int i = 0; i < p->entry_count; i++) {
-        const entry *e = &p->entries[i];
+        const anl_pack_entry *e = &p->entries[i];
         if (!e->seen.good)
             continue;
         if (kinds[e->seen.values]++ == 0)
@@ -660,586 +601,17 @@ static anl_status choose_image(pack *p)
     return ANL_OK;
 }
 
-/* ---- decoding ---- */
+/* ---- the whole ---- */
 
-typedef struct result {
-    uint8_t *stored; /* samples one behind the other */
-    void **packed;      /* per sample, where they are compressed, … */
-    size_t *lengths;    /* … and its bytes */
-    int count;
-    double (*range)[2]; /* per sample */
-    double spacing[3];  /* of all */
-    int frames, depth;  /* of the file: they name the samples */
-    anl_status status;
-    char reason[ANL_REASON_SIZE];
-} result;
-
-typedef struct block {
-    const pack *pack;
-    const entry **entries;
-    result *results;
-} block;
-
-/* A sample while it is filled: where the resampled scan lies in it, and how its values become stored ones. */
-typedef struct canvas {
-    const anl_shard_image *image;
-    uint8_t *stored;
-    int shape[3], at[3]; /* of the resampled scan, along x, y, z, and where it begins */
-    int source_channels;
-    double factor, shift, low, high; /* stored = value of the scan * factor + shift, within low and high */
-    double least;                    /* of what was put */
-} canvas;
-
-static void put(const canvas *c, size_t at, double v)
+static bool spacing_good(const double spacing[3])
 {
-    if (c->image->type == ANL_VOXEL_F32) {
-        ((float *)c->stored)[at] = (float)v;
-        return;
-    }
-    v = floor(v + 0.5);
-    v = v < c->low ? c->low : v > c->high ? c->high : v;
-    switch (c->image->type) {
-    case ANL_VOXEL_U8:
-        c->stored[at] = (uint8_t)v;
-        break;
-    case ANL_VOXEL_U16:
-        ((uint16_t *)c->stored)[at] = (uint16_t)v;
-        break;
-    case ANL_VOXEL_I16:
-        ((int16_t *)c->stored)[at] = (int16_t)v;
-        break;
-    default:
-        ((int32_t *)c->stored)[at] = (int32_t)v;
-    }
-}
-
-static size_t place_of(const canvas *c, int z, int y, int x)
-{
-    const anl_shard_image *i = c->image;
-    return (((size_t)z * (size_t)i->height + (size_t)y) * (size_t)i->width + (size_t)x) * (size_t)i->channels;
-}
-
-static void put_row(void *context, int z, int y, const double *row)
-{
-    canvas *c = context;
-    const int channels = c->image->channels;
-    size_t at = place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]);
-    for (int x = 0; x < c->shape[0]; x++)
-        for (int k = 0; k < channels; k++, at++) {
-            const double *from = row + (size_t)x * (size_t)c->source_channels;
-            double v;
-            if (c->source_channels == 3 && channels == 1) /* ITU-R BT.601 luma; exact where the three are equal */
-                v = from[0] == from[1] && from[1] == from[2] ? from[0] : (299 * from[0] + 587 * from[1] + 114 * from[2]) / 1000;
-            else
-                v = from[c->source_channels == 3 ? k : 0];
-            v = v * c->factor + c->shift;
-            c->least = v < c->least ? v : c->least;
-            put(c, at, v);
-        }
-}
-
-/* What lies around the scan is black; where black is no value of its own, as dark as the scan gets. */
-static void put_around(const canvas *c)
-{
-    const anl_shard_image *i = c->image;
-    if (i->values == ANL_VALUES_FULL)
-        return; /* zeroed */
-    for (int z = 0; z < i->depth; z++)
-        for (int y = 0; y < i->height; y++) {
-            bool inside = z >= c->at[2] && z < c->at[2] + c->shape[2] && y >= c->at[1] && y < c->at[1] + c->shape[1];
-            for (int x = 0; x < i->width; x++)
-                if (!inside || x < c->at[0] || x >= c->at[0] + c->shape[0])
-                    for (int k = 0; k < i->channels; k++)
-                        put(c, place_of(c, z, y, x) + (size_t)k, c->least);
-        }
-}
-
-/* The values below which RANGE_SHARE of the scan in the canvas lies, and above which as much does: from a histogram, so in linear time. */
-static anl_status find_range(const canvas *c, double range[2])
-{
-    const anl_shard_image *i = c->image;
-    const int64_t values = (int64_t)c->shape[0] * i->channels;
-    double *row = malloc(sizeof(double) * (size_t)values), low = INFINITY, high = -INFINITY;
-    int64_t *bins = calloc(RANGE_BINS, sizeof *bins);
-    if (!row || !bins) {
-        free(row);
-        free(bins);
-        return ANL_ERROR_MEMORY;
-    }
-    anl_scan scan = anl_shard_scan(i, c->stored);
-    for (int pass = 0; pass < 2; pass++)
-        for (int z = 0; z < c->shape[2]; z++)
-            for (int y = 0; y < c->shape[1]; y++) {
-                anl_scan_stored(&scan, (int64_t)place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]), values, row);
-                for (int64_t k = 0; k < values; k++)
-                    if (pass == 0) {
-                        low = row[k] < low ? row[k] : low;
-                        high = row[k] > high ? row[k] : high;
-                    } else if (high > low)
-                        bins[(int)((row[k] - low) / (high - low) * (RANGE_BINS - 1))]++;
-            }
-    range[0] = low;
-    range[1] = high;
-    const double beyond = RANGE_SHARE * (double)values * c->shape[1] * c->shape[2];
-    for (int end = 0; end < 2 && high > low; end++) {
-        double sum = 0;
-        for (int b = 0; b < RANGE_BINS; b++) {
-            int bin = end ? RANGE_BINS - 1 - b : b;
-            sum += (double)bins[bin];
-            if (sum > beyond) {
-                range[end] = low + (high - low) * bin / (RANGE_BINS - 1);
-                break;
-            }
-        }
-    }
-    for (int end = 0; end < 2; end++)
-        range[end] = range[end] * i->scale + i->offset;
-    free(row);
-    free(bins);
-    return ANL_OK;
-}
-
-/* The scan at the size of the samples: its longest side fills them, its shape (in mm, where the spacing is known) is kept. */
-static void fit(canvas *c, const anl_scan *scan, double spacing[3])
-{
-    const anl_shard_image *i = c->image;
-    const int size[3] = {i->width, i->height, i->depth}, dims[3] = {scan->width, scan->height, scan->depth};
-    const int axes = i->volume ? 3 : 2;
-    bool known = true;
-    for (int a = 0; a < axes; a++)
-        known = known && scan->spacing[a] > 0;
-    double extent[3] = {1, 1, 1};
-    int tight = 0; /* the axis that fills its size */
-    for (int a = 0; a < axes; a++) {
-        extent[a] = known ? dims[a] * scan->spacing[a] : dims[a];
-        if (size[a] * extent[tight] < size[tight] * extent[a])
-            tight = a;
-    }
-    for (int a = 0; a < 3; a++) {
-        double share = a < axes ? floor((2 * extent[a] * size[tight] + extent[tight]) / (2 * extent[tight])) : 1; /* rounds half up */
-        c->shape[a] = share < 1 ? 1 : share > size[a] ? size[a] : (int)share;
-        c->at[a] = (size[a] - c->shape[a]) / 2;
-        spacing[a] = known && a < axes ? extent[a] / c->shape[a] : scan->spacing[a];
-    }
-}
-
-static void values_to_stored(const pack *p, const anl_scan *scan, canvas *c)
-{
-    const anl_shard_image *i = c->image;
-    bool is_signed = i->type == ANL_VOXEL_I16 || i->type == ANL_VOXEL_I32;
-    c->low = is_signed ? -ldexp(1, 8 * anl_voxel_bytes(i->type) - 1) : 0;
-    c->high = is_signed ? -1 - c->low : ldexp(1, i->values == ANL_VALUES_FULL ? i->bits : 8 * anl_voxel_bytes(i->type)) - 1;
-    if (p->windowed) {
-        double bottom = p->options->window[0] - p->options->window[1] / 2, stretch = c->high / p->options->window[1];
-        c->factor = scan->slope * stretch;
-        c->shift = (scan->intercept - bottom) * stretch;
-    } else if (i->values == ANL_VALUES_FULL) {
-        c->factor = c->high / (ldexp(1, scan->bits) - 1);
-        c->shift = 0;
-    } else {
-        c->factor = scan->slope / i->scale;
-        c->shift = (scan->intercept - i->offset) / i->scale;
-    }
-}
-
-static bool all_finite(const anl_scan *scan)
-{
-    const int64_t count = anl_scan_count(scan);
-    if (scan->type == ANL_VOXEL_F32) {
-        for (int64_t k = 0; k < count; k++)
-            if (!isfinite(((const float *)scan->voxels)[k]))
-                return false;
-    } else if (scan->type == ANL_VOXEL_F64)
-        for (int64_t k = 0; k < count; k++)
-            if (!isfinite(((const double *)scan->voxels)[k]))
-                return false;
+    bool none = true;
+    for (int a = 0; a < 3; a++)
+        none = none && !(spacing[a] != 0);
+    for (int a = 0; a < 3; a++)
+        if (!none && !(spacing[a] > 1e-6 && spacing[a] < 1e6))
+            return false;
     return true;
-}
-
-static anl_status make_samples(const pack *p, anl_scan *scan, result *r)
-{
-    const anl_shard_image *image = &p->schema.image;
-    if (image->volume && scan->depth == 1)
-        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "it is a single slice, not a volume");
-    if (!image->volume && !p->slices && scan->depth > 1)
-        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "the file changes while it is read");
-    if (!all_finite(scan))
-        return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "some of its values are not finite numbers");
-    r->frames = p->options->first_frame ? 1 : scan->frames;
-    r->depth = scan->depth;
-    const int per_frame = image->volume ? 1 : scan->depth;
-    const size_t bytes = anl_shard_image_bytes(image);
-    r->count = r->frames * per_frame;
-    r->stored = calloc((size_t)r->count, bytes);
-    r->range = calloc((size_t)r->count, sizeof *r->range);
-    if (!r->stored || !r->range)
-        return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its %d samples", r->count);
-    canvas c = {.image = image, .source_channels = scan->channels};
-    values_to_stored(p, scan, &c);
-    fit(&c, scan, r->spacing);
-    anl_scan view = *scan; /* of one slice, where these are samples */
-    if (!image->volume)
-        view.depth = 1;
-    view.frames = r->count;
-    anl_status status = ANL_OK;
-    for (int k = 0; k < r->count && status == ANL_OK; k++) {
-        c.stored = r->stored + bytes * (size_t)k;
-        c.least = INFINITY;
-        status = anl_scan_resample(&view, k, c.shape[0], c.shape[1], c.shape[2], put_row, &c);
-        if (status == ANL_OK)
-            put_around(&c);
-        if (status == ANL_OK && image->values == ANL_VALUES_RELATIVE)
-            status = find_range(&c, r->range[k]);
-        else if (status == ANL_OK)
-            anl_shard_extent(image, c.stored, r->range[k]);
-    }
-    if (status != ANL_OK)
-        return anl_scan_refuse(r->reason, status, "no memory to resample it");
-    anl_voxels_little(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
-    if (image->deflate == 0)
-        return ANL_OK;
-    r->packed = calloc((size_t)r->count, sizeof *r->packed);
-    r->lengths = calloc((size_t)r->count, sizeof *r->lengths);
-    for (int k = 0; k < r->count; k++)
-        if (!r->packed || !r->lengths || !anl_shard_deflate(image, r->stored + bytes * (size_t)k, &r->packed[k], &r->lengths[k])) {
-            if (r->packed)
-                r->packed[k] = NULL;
-            return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory to compress it");
-        }
-    free(r->stored); /* as large as all samples together */
-    r->stored = NULL;
-    return ANL_OK;
-}
-
-static void forget_result(result *r)
-{
-    for (int k = 0; r->packed && k < r->count; k++)
-        free(r->packed[k]);
-    free(r->packed);
-    free(r->lengths);
-    free(r->stored);
-    free(r->range);
-    r->packed = NULL;
-    r->lengths = NULL;
-    r->stored = NULL;
-    r->range = NULL;
-    r->count = 0;
-}
-
-static void decode_one(void *context, int chunk, int thread)
-{
-    (void)thread;
-    const block *b = context;
-    result *r = &b->results[chunk];
-    *r = (result){0};
-    anl_scan scan;
-    r->status = anl_scan_decode(b->entries[chunk]->path, &scan, r->reason);
-    if (r->status == ANL_OK) {
-        r->status = make_samples(b->pack, &scan, r);
-        anl_scan_free(&scan);
-    }
-    if (r->status != ANL_OK)
-        forget_result(r);
-}
-
-/* ---- writing ---- */
-
-static anl_status cannot_write(pack *p, const char *path, const char *reason)
-{
-    anl_diagnostic *d =
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot write %s: %s", path, reason);
-    anl_diagnostic_note(p->diagnostics, d, "nothing of this pack is kept; check the space and the rights of the folder");
-    return ANL_ERROR_FILE;
-}
-
-static anl_status commit_shard(pack *p, anl_shard_writer **writer, int split, int number)
-{
-    char reason[ANL_REASON_SIZE];
-    const char *file = anl_arena_printf(p->arena, "%s-%05d.h5", split_names[split], number);
-    const char *path = anl_path_join(p->arena, p->options->out, file);
-    const char *temporary = anl_arena_printf(p->arena, "%s.tmp-%ld", path, (long)getpid());
-    int samples = anl_shard_count(*writer);
-    anl_status status = anl_shard_finish(writer, reason);
-    if (status == ANL_OK && samples == 0) {
-        unlink(temporary);
-        return ANL_OK;
-    }
-    struct stat about;
-    if (status == ANL_OK && (anl_file_commit(temporary, path) != ANL_OK || stat(path, &about) != 0)) {
-        snprintf(reason, sizeof reason, "%s", strerror(errno));
-        status = ANL_ERROR_FILE;
-    }
-    if (status != ANL_OK) {
-        unlink(temporary);
-        return cannot_write(p, path, reason);
-    }
-    committed c = {.file = file, .split = split_names[split], .samples = samples, .bytes = about.st_size};
-    ANL_PUSH(p->arena, p->shards, p->shard_count, p->shard_capacity, c);
-    return ANL_OK;
-}
-
-static void skip(pack *p, const entry *e, const char *reason)
-{
-    if (p->skip_count < MOST_WARNINGS) {
-        anl_span place = e->row >= 0 ? at_row(p, e->row) : (anl_span){.file = e->path};
-        anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "%s is skipped: %s", e->path, reason);
-    }
-    skipped s = {.file = e->file, .reason = anl_arena_text(p->arena, reason)};
-    ANL_PUSH(p->arena, p->skips, p->skip_count, p->skip_capacity, s);
-}
-
-/* Sample k of a file: the file's name, and which frame and slice of it, where there are several. */
-static const char *sample_name(pack *p, const entry *e, const result *r, int k)
-{
-    const bool volume = p->schema.image.volume;
-    const int slices = volume ? 1 : r->depth;
-    if (r->frames == 1 && slices == 1)
-        return e->file;
-    if (slices == 1)
-        return anl_arena_printf(p->arena, "%s#t%d", e->file, k);
-    if (r->frames == 1)
-        return anl_arena_printf(p->arena, "%s#z%d", e->file, k);
-    return anl_arena_printf(p->arena, "%s#t%dz%d", e->file, k / slices, k % slices);
-}
-
-static anl_status add_sample(pack *p, anl_shard_writer *writer, const entry *e, const result *r, int k, char *reason)
-{
-    double *numbers = anl_malloc(sizeof *numbers * ((size_t)p->column_count + 1));
-    const char **texts = anl_malloc(sizeof *texts * ((size_t)p->column_count + 1));
-    for (int c = 0; c < p->column_count; c++) {
-        numbers[c] = p->numbers[c][e->row];
-        texts[c] = anl_csv_cell(&p->csv, e->row, p->column_source[c]);
-    }
-    const size_t bytes = anl_shard_image_bytes(&p->schema.image);
-    anl_shard_sample sample = {.stored = r->packed ? r->packed[k] : r->stored + bytes * (size_t)k,
-                               .length = r->packed ? r->lengths[k] : bytes,
-                               .file = sample_name(p, e, r, k),
-                               .patient = p->patient_column >= 0 ? anl_csv_cell(&p->csv, e->row, p->patient_column) : NULL,
-                               .numbers = numbers,
-                               .texts = texts,
-                               .range = {r->range[k][0], r->range[k][1]},
-                               .spacing = {r->spacing[0], r->spacing[1], r->spacing[2]}};
-    anl_status status = anl_shard_add(writer, &sample, reason);
-    free(numbers);
-    free(texts);
-    return status;
-}
-
-/* Decodes and writes one split. */
-static anl_status write_split(pack *p, int split, int shard_samples, block *b, int block_size)
-{
-    const anl_pack_options *o = p->options;
-    anl_shard_writer *writer = NULL;
-    char reason[ANL_REASON_SIZE];
-    const char *temporary = NULL;
-    int number = 0, next = 0;
-    anl_status status = ANL_OK;
-    while (status == ANL_OK) {
-        int count = 0;
-        for (; next < p->entry_count && count < block_size; next++)
-            if (p->units[p->entries[next].unit].split == split)
-                b->entries[count++] = &p->entries[next];
-        if (count == 0)
-            break;
-        if (o->stop && o->stop(o->context)) {
-            status = ANL_ERROR_STOPPED;
-            break;
-        }
-        anl_parallel(p->pool, count, decode_one, b);
-        for (int i = 0; i < count; i++) {
-            const entry *e = b->entries[i];
-            const result *r = &b->results[i];
-            if (r->status != ANL_OK && status == ANL_OK)
-                skip(p, e, r->reason);
-            for (int k = 0; k < r->count && status == ANL_OK; k++) {
-                if (!writer) {
-                    const char *path =
-                        anl_path_join(p->arena, o->out, anl_arena_printf(p->arena, "%s-%05d.h5", split_names[split], number));
-                    temporary = anl_arena_printf(p->arena, "%s.tmp-%ld", path, (long)getpid());
-                    status = anl_shard_create(temporary, &p->schema, split_names[split], shard_samples, &writer, reason);
-                }
-                if (status == ANL_OK)
-                    status = add_sample(p, writer, e, r, k, reason);
-                if (status != ANL_OK)
-                    status = cannot_write(p, temporary, reason);
-                else {
-                    p->split_samples[split]++;
-                    if (anl_shard_count(writer) == shard_samples)
-                        status = commit_shard(p, &writer, split, number++);
-                }
-            }
-            forget_result(&b->results[i]);
-        }
-        p->done += count;
-        if (o->progress && status == ANL_OK)
-            o->progress(o->context, p->done, p->entry_count);
-    }
-    if (status == ANL_OK && writer)
-        status = commit_shard(p, &writer, split, number);
-    if (writer) {
-        anl_shard_abandon(&writer);
-        unlink(temporary);
-    }
-    return status;
-}
-
-/* What was asked for, without paths: the same wherever the images lie. */
-static void write_options(const pack *p, anl_json *json)
-{
-    const anl_pack_options *o = p->options;
-    anl_json_integer(json, "width", o->size[0]);
-    anl_json_integer(json, "height", o->size[1]);
-    if (p->schema.image.volume)
-        anl_json_integer(json, "depth", p->schema.image.depth);
-    anl_json_string(json, "samples", p->schema.image.volume ? "volumes" : p->slices ? "slices" : "images");
-    if (o->first_frame)
-        anl_json_string(json, "frames", "the first of each file");
-    if (o->deflate > 0)
-        anl_json_integer(json, "deflate", o->deflate);
-    if (p->windowed) {
-        anl_json_array(json, "window");
-        anl_json_number(json, NULL, o->window[0]);
-        anl_json_number(json, NULL, o->window[1]);
-        anl_json_array_end(json);
-    }
-    anl_json_integer(json, "channels", o->channels);
-    anl_json_number(json, "valid", o->fraction_valid);
-    anl_json_number(json, "test", o->fraction_test);
-    anl_json_integer(json, "shard_samples", o->shard_samples > 0 ? o->shard_samples : 1024);
-    if (p->csv.columns > 0)
-        anl_json_string(json, "labels", base_name(p->csv.path));
-    if (p->patient_column >= 0)
-        anl_json_string(json, "patient", p->csv.names[p->patient_column]);
-    if (o->stratify)
-        anl_json_string(json, "stratify", o->stratify);
-    anl_json_string(json, "resampling", "area average shrinking, linear growing, black around");
-}
-
-static anl_status write_manifest(pack *p, const anl_pack_report *report)
-{
-    anl_text text = {0};
-    anl_json json = {.text = &text, .pretty = true};
-    char seed[32];
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)p->options->seed);
-    anl_json_object(&json, NULL);
-    anl_json_integer(&json, "format", ANL_SHARD_FORMAT);
-    anl_json_string(&json, "tool", "anlage pack " ANL_VERSION);
-    anl_json_string(&json, "seed", seed);
-    anl_json_object(&json, "options");
-    write_options(p, &json);
-    anl_json_object_end(&json);
-    anl_json_string(&json, "type", anl_voxel_name(p->schema.image.type));
-    anl_json_integer(&json, "bits", p->schema.image.bits);
-    anl_json_number(&json, "scale", p->schema.image.scale);
-    anl_json_number(&json, "offset", p->schema.image.offset);
-    anl_json_string(&json, "values", p->schema.image.values == ANL_VALUES_FULL   ? "0 black to 1 white"
-                                     : p->schema.image.values == ANL_VALUES_UNIT ? p->schema.image.unit
-                                                                                 : "relative to the range of each sample");
-    if (p->depths[0] == p->depths[1])
-        anl_json_string(&json, "depths", anl_arena_printf(p->arena, "%d-bit sources", p->depths[0]));
-    else if (p->depths[1] > 0)
-        anl_json_string(&json, "depths", anl_arena_printf(p->arena, "sources of %d to %d bits", p->depths[0], p->depths[1]));
-    if (p->schema.modality)
-        anl_json_string(&json, "modality", p->schema.modality);
-    anl_json_integer(&json, "images", report->images);
-    anl_json_integer(&json, "packed", report->packed);
-    anl_json_integer(&json, "patients", report->patients);
-    anl_json_object(&json, "samples");
-    for (int s = 0; s < SPLITS; s++)
-        anl_json_integer(&json, split_names[s], p->split_samples[s]);
-    anl_json_object_end(&json);
-    anl_json_array(&json, "columns");
-    for (int c = 0; c < p->column_count; c++) {
-        anl_json_object(&json, NULL);
-        anl_json_string(&json, "name", p->columns[c].name);
-        static const char *const kinds[] = {"number", "words", "text"};
-        anl_json_string(&json, "kind", kinds[p->columns[c].kind]);
-        if (p->columns[c].kind == ANL_COLUMN_CODE) {
-            anl_json_array(&json, "values");
-            for (int v = 0; v < p->columns[c].value_count; v++)
-                anl_json_string(&json, NULL, p->columns[c].values[v]);
-            anl_json_array_end(&json);
-        }
-        anl_json_object_end(&json);
-    }
-    anl_json_array_end(&json);
-    anl_json_array(&json, "shards");
-    for (int s = 0; s < p->shard_count; s++) {
-        anl_json_object(&json, NULL);
-        anl_json_string(&json, "file", p->shards[s].file);
-        anl_json_string(&json, "split", p->shards[s].split);
-        anl_json_integer(&json, "samples", p->shards[s].samples);
-        anl_json_integer(&json, "bytes", p->shards[s].bytes);
-        anl_json_object_end(&json);
-    }
-    anl_json_array_end(&json);
-    anl_json_array(&json, "skipped");
-    for (int s = 0; s < p->skip_count; s++) {
-        anl_json_object(&json, NULL);
-        anl_json_string(&json, "file", p->skips[s].file);
-        anl_json_string(&json, "reason", p->skips[s].reason);
-        anl_json_object_end(&json);
-    }
-    anl_json_array_end(&json);
-    anl_json_object_end(&json);
-    anl_text_add(&text, "\n");
-    const char *path = anl_path_join(p->arena, p->options->out, "manifest.json");
-    anl_status status = anl_file_write_atomic(path, text.data, text.length);
-    if (status != ANL_OK)
-        status = cannot_write(p, path, strerror(errno));
-    anl_text_free(&text);
-    return status;
-}
-
-/* train-00012.h5 and the like, and the manifest. */
-static bool our_file(const char *name)
-{
-    if (strcmp(name, "manifest.json") == 0)
-        return true;
-    for (int s = 0; s < SPLITS; s++) {
-        size_t length = strlen(split_names[s]);
-        if (strncmp(name, split_names[s], length) == 0 && name[length] == '-') {
-            size_t digits = strspn(name + length + 1, "0123456789");
-            if (digits >= 5 && strcmp(name + length + 1 + digits, ".h5") == 0)
-                return true;
-        }
-    }
-    return false;
-}
-
-static anl_status prepare_folder(pack *p)
-{
-    const char *out = p->options->out;
-    if (anl_folder_make(out) != ANL_OK) {
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot make the folder %s: %s", out,
-                     strerror(errno));
-        return ANL_ERROR_FILE;
-    }
-    DIR *open = opendir(out);
-    if (!open) {
-        anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out}, "cannot read the folder %s: %s", out,
-                     strerror(errno));
-        return ANL_ERROR_FILE;
-    }
-    anl_status status = ANL_OK;
-    for (struct dirent *found; status == ANL_OK && (found = readdir(open));) {
-        if (!our_file(found->d_name))
-            continue;
-        const char *path = anl_path_join(p->arena, out, found->d_name);
-        if (!p->options->overwrite) {
-            /* Old shards beside new ones would be read as one set. */
-            anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = out},
-                                             "the folder %s holds a pack already (%s)", out, found->d_name);
-            anl_diagnostic_note(p->diagnostics, d, "choose another folder, or say --force to replace it");
-            status = ANL_ERROR_FILE;
-        } else if (unlink(path) != 0) {
-            anl_diagnose(p->diagnostics, ANL_A_data_write, (anl_span){.file = path}, "cannot remove %s: %s", path,
-                         strerror(errno));
-            status = ANL_ERROR_FILE;
-        }
-    }
-    closedir(open);
-    return status;
 }
 
 static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diagnostics)
@@ -1264,6 +636,12 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "the shares of the splits must be 0 or more and together at most 1";
     else if (o->shard_samples < 0 || o->threads < 0)
         wrong = "numbers of samples and threads cannot be negative";
+    else if (!spacing_good(o->spacing))
+        wrong = "a spacing is a number of mm above 0 along each axis";
+    else if (!(o->margin >= 0 && o->margin < 1e6))
+        wrong = "a margin is 0 or more";
+    else if (o->keep_ids && o->salt)
+        wrong = "a salt is for ids that become hashes; these are to be kept";
     if (!wrong && o->modality && !anl_modality_meant(o->modality)) {
         anl_diagnostic *d =
             anl_diagnose(diagnostics, ANL_A_unknown_modality, (anl_span){0}, "there is no modality `%s`", o->modality);
@@ -1283,7 +661,7 @@ static const char *named(const char *word)
     return meant ? meant->name : word;
 }
 
-static const char *find_modality(const pack *p)
+static const char *find_modality(const anl_pack_state *p)
 {
     if (p->options->modality)
         return named(p->options->modality);
@@ -1301,65 +679,71 @@ static const char *find_modality(const pack *p)
     return found ? named(found) : NULL;
 }
 
-static anl_status write_all(pack *p, anl_pack_report *report)
+/* The modality of each file: what the table says of it, or the file itself, or what holds for all. Histograms are kept apart by it. */
+static void find_modalities(anl_pack_state *p)
+{
+    int column = -1;
+    for (int c = 0; c < p->column_count; c++)
+        if (strcmp(p->columns[c].name, "modality") == 0 && p->columns[c].kind == ANL_COLUMN_CODE)
+            column = c;
+    for (int i = 0; i < p->entry_count; i++) {
+        anl_pack_entry *e = &p->entries[i];
+        const double code = column >= 0 && e->row >= 0 ? p->numbers[column][e->row] : -1;
+        const char *word = p->schema.modality ? p->schema.modality
+                           : code >= 0        ? named(p->columns[column].values[(int)code])
+                           : e->seen.modality[0] ? named(e->seen.modality)
+                                                 : "unknown";
+        for (e->modality = 0; e->modality < p->modality_count && strcmp(p->modalities[e->modality], word); e->modality++)
+            ;
+        if (e->modality == p->modality_count)
+            ANL_PUSH(p->arena, p->modalities, p->modality_count, p->modality_capacity, word);
+    }
+}
+
+/* All that is decided before an image is decoded. */
+static anl_status lay_out(anl_pack_state *p, anl_pack_report *report)
 {
     const anl_pack_options *o = p->options;
-    anl_text text = {0};
-    anl_json json = {.text = &text};
-    anl_json_object(&json, NULL);
-    anl_parallel(p->pool, p->entry_count, probe_one, p);
     anl_status status = choose_image(p);
     if (status == ANL_OK && p->schema.image.volume && o->size[2] < 1) {
         anl_diagnose(p->diagnostics, ANL_A_out_of_range, (anl_span){0}, "volumes need a size along z, too");
         status = ANL_ERROR_ARGUMENT;
     }
-    write_options(p, &json);
-    anl_json_object_end(&json);
+    if (status != ANL_OK)
+        return status;
     p->schema.columns = p->columns;
     p->schema.column_count = p->column_count;
-    p->schema.has_patient = p->patient_column >= 0;
+    p->schema.has_patient = p->patient_column >= 0 || report->patients > 0;
     for (int i = 0; i < p->entry_count; i++)
         p->schema.has_spacing = p->schema.has_spacing || p->entries[i].seen.spaced;
     p->schema.seed = o->seed;
-    p->schema.options = anl_arena_text(p->arena, text.data);
     p->schema.modality = find_modality(p);
+    find_modalities(p);
+    p->axis = anl_histogram_axis_of(p->schema.image.values == ANL_VALUES_UNIT ? p->schema.image.unit : NULL);
+    anl_text text = {0};
+    anl_pack_options_text(p, &text);
+    p->schema.options = anl_arena_text(p->arena, text.data);
     anl_text_free(&text);
     report->bits = p->schema.image.bits;
     report->volume = p->schema.image.volume;
     if (p->schema.image.values == ANL_VALUES_UNIT)
         strcpy(report->unit, p->schema.image.unit);
-    if (status != ANL_OK)
-        return status;
-    status = prepare_folder(p);
-    if (status != ANL_OK)
-        return status;
-    int block_size = anl_pool_threads(p->pool) * BLOCK_PER_THREAD;
-    block b = {.pack = p,
-               .entries = ANL_NEW_ARRAY(p->arena, const entry *, block_size),
-               .results = ANL_NEW_ARRAY(p->arena, result, block_size)};
-    for (int s = 0; s < SPLITS && status == ANL_OK; s++)
-        status = write_split(p, s, o->shard_samples > 0 ? o->shard_samples : 1024, &b, block_size);
-    report->skipped = p->skip_count;
-    for (int s = 0; s < SPLITS; s++)
-        report->packed += p->split_samples[s];
-    report->train = p->split_samples[TRAIN];
-    report->valid = p->split_samples[VALID];
-    report->test = p->split_samples[TEST];
-    report->shards = p->shard_count;
-    if (p->skip_count > MOST_WARNINGS)
-        anl_diagnose(p->diagnostics, ANL_A_image_skipped, (anl_span){0}, "%d more images are skipped; manifest.json lists all",
-                     p->skip_count - MOST_WARNINGS);
-    if (status == ANL_OK && report->packed == 0) {
-        anl_diagnose(p->diagnostics, ANL_A_data_too_small, (anl_span){.file = o->labels}, "none of the %d images could be read",
-                     p->entry_count);
-        status = ANL_ERROR_FORMAT;
+    return ANL_OK;
+}
+
+/* A salt that packs share. Fewer bytes could be tried out. */
+static anl_status read_salt(anl_pack_state *p)
+{
+    const char *path = p->options->salt;
+    char *bytes;
+    if (anl_file_read(p->arena, path, 1 << 20, &bytes, &p->salt_length) == ANL_OK && p->salt_length >= 16) {
+        p->salt = (const uint8_t *)bytes;
+        return ANL_OK;
     }
-    if (status == ANL_OK)
-        status = write_manifest(p, report);
-    if (status != ANL_OK)
-        for (int s = 0; s < p->shard_count; s++) /* half a pack would be taken for a whole one */
-            unlink(anl_path_join(p->arena, o->out, p->shards[s].file));
-    return status;
+    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_salt_unusable, (anl_span){.file = path}, "cannot take the salt from %s: %s", path,
+                                     bytes ? "it has fewer than 16 bytes" : strerror(errno));
+    anl_diagnostic_suggest(p->diagnostics, d, "make one with `head -c 32 /dev/urandom > %s`, and keep it secret", path);
+    return ANL_ERROR_FILE;
 }
 
 anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, anl_diagnostics *diagnostics)
@@ -1368,8 +752,10 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
     anl_status status = check_options(options, diagnostics);
     if (status != ANL_OK)
         return status;
-    pack p = {.options = options, .diagnostics = diagnostics, .arena = anl_arena_new(), .patient_column = -1};
-    if (options->labels)
+    anl_pack_state p = {.options = options, .diagnostics = diagnostics, .arena = anl_arena_new(), .patient_column = -1};
+    if (options->salt)
+        status = read_salt(&p);
+    if (status == ANL_OK && options->labels)
         status = anl_csv_read(p.arena, options->labels, diagnostics, &p.csv);
     if (status == ANL_OK)
         status = find_images(&p);
@@ -1383,11 +769,17 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
                      "there are no images here");
         status = ANL_ERROR_FILE;
     }
-    if (status == ANL_OK)
-        status = split(&p, report);
     if (status == ANL_OK) {
         p.pool = anl_pool_new(options->threads);
-        status = write_all(&p, report);
+        anl_parallel(p.pool, p.entry_count, probe_one, &p);
+        if (options->stop && options->stop(options->context))
+            status = ANL_ERROR_STOPPED;
+        if (status == ANL_OK)
+            status = split(&p, report);
+        if (status == ANL_OK)
+            status = lay_out(&p, report);
+        if (status == ANL_OK)
+            status = anl_pack_write(&p, report);
         anl_pool_free(&p.pool);
     }
     anl_arena_free(&p.arena);

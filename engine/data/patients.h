@@ -33,4 +33,7 @@ typedef struct anl_shared_patients {
 anl_status anl_patients_shared(const anl_split_shard *shards, int count, size_t limit, anl_arena *arena,
                                anl_shared_patients **out, int *out_count, char reason[ANL_REASON_SIZE]);
 
+/* Whether a name says nothing outside of its pack: up to four digits, or their hash (n and 16 digits; other hashes begin with p). */
+bool anl_patient_counted_off(const char *name);
+
 #endif

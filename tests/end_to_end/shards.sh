@@ -30,7 +30,7 @@ while [ $number -lt 20 ]; do
     number=$((number + 1))
 done
 
-pack() { "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 4 "$@"; }
+pack() { "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 4 --keep-ids "$@"; }
 
 check "pack images with labels" pack --out "$work/out" --split 0.6,0.2,0.2
 if grep -q '^packed  *20 samples of 20 files' "$work/output" && grep -q '^patients  *10,' "$work/output" && grep -q '^train  *12$' "$work/output" &&
@@ -48,7 +48,7 @@ if diff -r "$work/out" "$work/again" > "$work/output"; then
 else
     not_ok "the same input gives the same bytes" "$(head -n 1 "$work/output")"
 fi
-check "inspect a folder of shards" "$anlage" inspect "$work/out"
+check "inspect shards" "$anlage" inspect "$work/out"/*.h5
 if grep -q '4 x 4, 1 channel, uint8' "$work/output" && grep -q 'cyst 6, mass 6' "$work/output"; then
     ok "inspect shows sizes and labels"
 else

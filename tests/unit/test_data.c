@@ -889,6 +889,7 @@ static anl_pack_options pack_options(const char *folder, const char *out)
                               .fraction_test = 0.25,
                               .seed = 5,
                               .shard_samples = 8,
+                              .keep_ids = true,
                               .threads = 2};
 }
 

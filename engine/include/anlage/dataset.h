@@ -123,7 +123,16 @@ typedef struct anl_pack_options {
     int threads;               /* 0: cores */
     const char *stratify;      /* name of a label column whose values are spread evenly over the splits, or NULL */
     const char *modality;      /* e.g. "ct", kept in the shards; NULL: a column `modality` with one value, else unknown */
-    bool overwrite;            /* replaces the pack in OUT; otherwise a folder with shards is refused */
+    const char *salt;          /* file of 16 bytes or more: packs with the same salt give a patient the same hash. NULL: 32 random bytes, kept nowhere
+                                  once the pack is finished */
+    bool keep_ids;             /* ids of patients are stored as they are, not as hashes */
+    bool anonymous_files;      /* files are stored by number: their row in the table, or their place among the files, from 1 */
+    bool drop_duplicates;      /* of files with the same pixels only the first is packed: training before validation before test */
+    double spacing[3];         /* mm along x, y, z: scans are resampled to it, then cropped or padded to the size, about their middle; 0: to fit */
+    bool crop_body;            /* scans are cropped to the body first: the largest connected region above -500 HU, or above Otsu's threshold */
+    double margin;             /* … and what is left around it … */
+    bool margin_mm;            /* … in mm, or in pixels */
+    bool overwrite;            /* replaces the pack in OUT, or one that was begun there with other input; otherwise both are refused */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;
     bool (*stop)(void *context);
@@ -134,13 +143,19 @@ typedef struct anl_pack_report {
     bool volume;
     char unit[16];                    /* of their values, or "" */
     int64_t train, valid, test;       /* samples */
-    int64_t patients;                 /* 0: no patient column */
-    int shards;
+    int64_t patients;                 /* 0: not known */
+    int64_t repeated, dropped;        /* files whose pixels another file has, too; those of them that were not packed again */
+    int shards, resumed;              /* resumed: that were finished before */
 } anl_pack_report;
 /* Writes OUT/train-00000.h5 …, valid-…, test-…, and OUT/manifest.json. Unreadable images become warnings A0807 and are counted.
  * The same images, table and options give the same bytes, on any number of threads. With a table, its rows are the set; without,
- * every image under the inputs is. Stopped or failed: what this call wrote is removed again; ANL_ERROR_STOPPED, _FILE, _FORMAT. */
+ * every image under the inputs is. Without a column of patients, files that name their patient (DICOM) are split by that. OUT holds shards only once
+ * all are finished. Stopped, killed, or out of space: finished shards are kept in OUT/.anlage-pack, and the same call goes on from there;
+ * ANL_ERROR_STOPPED, _FILE, _FORMAT. Other input than it was begun with is A0813. */
 anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, anl_diagnostics *diagnostics);
+/* What the manifest of a pack says, as text for people; whether the shards still have the sums it gives (A0819 for each that has not). */
+anl_status anl_pack_inspect(const char *folder, FILE *out, anl_diagnostics *diagnostics);
+anl_status anl_pack_verify(const char *folder, FILE *out, anl_diagnostics *diagnostics);
 /* What a shard holds, as text for people. */
 anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics);
 

@@ -98,6 +98,13 @@
     X(810, WARNING, duplicate_rows)                                                                                    \
     X(811, WARNING, patients_unknown)                                                                                  \
     X(812, ERROR, values_mixed)                                                                                        \
+    X(813, ERROR, pack_changed)                                                                                        \
+    X(814, WARNING, image_in_two_splits)                                                                               \
+    X(815, WARNING, image_of_two_patients)                                                                             \
+    X(816, WARNING, image_labelled_twice)                                                                              \
+    X(817, WARNING, ids_in_names)                                                                                      \
+    X(818, ERROR, salt_unusable)                                                                                       \
+    X(819, ERROR, pack_altered)                                                                                        \
     /* 09 run */                                                                                                       \
     X(901, ERROR, checkpoint_invalid)                                                                                  \
     X(902, ERROR, checkpoint_mismatch)                                                                                 \

@@ -1,0 +1,126 @@
+/* What the files of packing share: pack.c finds images, tables and splits; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
+ * identical images; pack_manifest.c writes down what was packed.
+ * In: options. Out: the state of one pack, of one thread but for what says otherwise. */
+#ifndef ANL_DATA_PACK_H
+#define ANL_DATA_PACK_H
+
+#include <anlage/dataset.h>
+
+#include "base/threads.h"
+#include "data/csv.h"
+#include "data/histogram.h"
+#include "data/pack_work.h"
+#include "data/shard.h"
+
+/* What the header of a file says that the layout of the shards depends on. */
+typedef struct anl_pack_seen {
+    bool good; /* it can be read, so far */
+    anl_values values;
+    anl_voxel type;
+    int bits, depth, frames;
+    double slope, intercept;
+    char unit[16], modality[16], patient[72];
+    bool spaced;
+} anl_pack_seen;
+
+typedef struct anl_pack_entry {
+    const char *path; /* to open */
+    const char *file; /* as it is named; see anl_pack_shown */
+    int64_t row;      /* of the table, or -1 */
+    int unit;         /* what is split: patients, or samples that have none */
+    int modality;     /* of the list of the pack */
+    anl_pack_seen seen;
+    /* once it was decoded */
+    bool decoded, dropped;
+    int64_t samples;
+    uint8_t pixels[ANL_PIXELS_BYTES];
+    double spacing[3]; /* of its samples, mm along x, y, z */
+    const char *left;  /* why nothing is packed of it, or NULL */
+} anl_pack_entry;
+
+typedef struct anl_pack_unit {
+    const char *name;   /* of the patient, or the file */
+    const char *stored; /* … as the shards have it */
+    uint64_t hash;
+    double stratum;
+    int split;
+    bool patient;
+} anl_pack_unit;
+
+typedef struct anl_pack_state {
+    const anl_pack_options *options;
+    anl_diagnostics *diagnostics;
+    anl_arena *arena;
+    anl_pool *pool;
+    anl_csv csv; /* columns 0: no table */
+    anl_pack_entry *entries;
+    int entry_count, entry_capacity;
+    anl_pack_unit *units;
+    int unit_count;
+    int patient_column; /* -1: none */
+    anl_shard_column *columns;
+    int *column_source; /* table column of each shard column */
+    int column_count;
+    double **numbers; /* per shard column [rows] */
+    anl_shard_schema schema;
+    bool slices; /* each slice of a volume is a sample */
+    bool windowed;
+    int depths[2]; /* least and most bits of the sources */
+    const char **modalities;
+    int modality_count, modality_capacity;
+    anl_histogram_axis axis; /* of the histograms */
+    const uint8_t *salt;
+    size_t salt_length;
+    anl_pack_work work;
+    anl_lookup known; /* decoded images, by what their pixels are known by */
+    int skip_count;
+    int64_t done;
+    int64_t split_samples[ANL_SPLITS];
+} anl_pack_state;
+
+static inline int anl_pack_split_of(const anl_pack_state *p, const anl_pack_entry *e) { return p->units[e->unit].split; }
+/* A file as shards and manifest name it: by name, or by number. */
+const char *anl_pack_shown(const anl_pack_state *p, const anl_pack_entry *e);
+anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row);
+
+/* ---- pack_samples.c ---- */
+typedef struct anl_pack_result {
+    uint8_t *stored;    /* samples one behind the other */
+    void **packed;      /* per sample, where they are compressed, … */
+    size_t *lengths;    /* … and its bytes */
+    int count;
+    double (*range)[2]; /* per sample */
+    double spacing[3];  /* of all */
+    int frames, depth;  /* of the file: they name the samples */
+    uint8_t pixels[ANL_PIXELS_BYTES];
+    anl_histogram histogram; /* of all samples */
+    anl_status status;
+    char reason[ANL_REASON_SIZE];
+} anl_pack_result;
+/* Decodes a file into samples. Any number of threads at once. */
+void anl_pack_decode(const anl_pack_state *p, const anl_pack_entry *e, anl_pack_result *out);
+void anl_pack_forget(anl_pack_result *result);
+
+/* ---- pack_write.c ---- */
+/* Writes all shards, and the manifest; goes on where a pack by the same plan was. */
+anl_status anl_pack_write(anl_pack_state *p, anl_pack_report *report);
+
+/* ---- pack_same.c ---- */
+/* The first file that had the same pixels, or NULL: then it is now known as the first. */
+anl_pack_entry *anl_pack_same(anl_pack_state *p, anl_pack_entry *e);
+/* Files with the same pixels: entries of each group, one behind the other, in the order of the set; ends[g]: where group g ends. In the arena. */
+typedef struct anl_pack_groups {
+    int *entries, *ends, count;
+} anl_pack_groups;
+anl_pack_groups anl_pack_find_groups(const anl_pack_state *p);
+/* Warns of what identical images spoil. */
+void anl_pack_judge_groups(const anl_pack_state *p, const anl_pack_groups *groups);
+/* Whether the column's values are few enough to be classes; *values: the different ones, ascending, in the arena (codes of words as numbers). */
+bool anl_pack_classes(const anl_pack_state *p, int column, double **values, int *count);
+
+/* ---- pack_manifest.c ---- */
+/* What was asked for, without paths: the same wherever the images lie. */
+void anl_pack_options_text(const anl_pack_state *p, anl_text *text);
+void anl_pack_manifest_text(const anl_pack_state *p, const anl_pack_report *report, const anl_pack_groups *groups, anl_text *text);
+
+#endif
