@@ -321,7 +321,7 @@ int anl_cmd_pack(int argc, char **argv)
     if (d.bar_shown)
         fputc('\n', stderr);
     if (status == ANL_ERROR_STOPPED)
-        fprintf(stderr, "stopped; %d finished shard%s kept, and the same command goes on from there\n", report.shards, report.shards == 1 ? " is" : "s are");
+        fprintf(stderr, "stopped; the same command goes on after the last finished shard\n");
     int code = finish(&diagnostics, status);
     if (status == ANL_OK) {
         char depth[16] = "";

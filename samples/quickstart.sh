@@ -23,7 +23,7 @@ say "1/5 making $images phantom images of four modalities (16-bit TIFF)"
 build/samples/phantoms "$out/images" "$images" 1
 
 say "2/5 packing them into shards, split by patient"
-"$anlage" pack "$out/images" --labels "$out/images/labels.csv" --size 64 --out "$out/shards"
+"$anlage" pack "$out/images" --labels "$out/images/labels.csv" --size 64 --keep-ids --out "$out/shards"
 
 say "3/5 pretraining without labels"
 "$anlage" train specs/pretrain/swav.yaml --out "$out/pretrained" --device "$device" \

@@ -12,7 +12,7 @@
 #include "data/histogram.h"
 #include "data/json_reader.h"
 
-enum { WIDTH = 100, MOST_SHOWN = 10, MOST_VALUES = 24 };
+enum { WIDTH = 100, MOST_SHOWN = 10, MOST_SHOWN_VALUES = 24, MOST_SHARDS = 24 };
 static const char *const splits[] = {"train", "valid", "test"};
 
 /* Words of a list, with commas, in lines under each other. */
@@ -41,7 +41,7 @@ static void show_options(const anl_json_value *options, anl_arena *arena, FILE *
 
 static void show_splits(const anl_json_value *counts, const char *name, FILE *out)
 {
-    fprintf(out, "  %-24.24s", name);
+    fprintf(out, "  %-24s", name);
     for (size_t s = 0; s < ANL_COUNT(splits); s++)
         fprintf(out, "%12.0f", anl_json_number_of(counts, splits[s]));
     fputs("\n", out);
@@ -55,19 +55,17 @@ static void show_columns(const anl_json_value *m, anl_arena *arena, FILE *out)
     for (const anl_json_value *c = columns ? columns->first : NULL; c; c = c->next) {
         const char *name = anl_json_text_of(c, "name"), *kind = anl_json_text_of(c, "kind");
         const anl_json_value *counts = anl_json_child(c, "counts"), *missing = anl_json_child(c, "missing");
+        int values = 0;
+        for (const anl_json_value *v = counts ? counts->first : NULL; v; v = v->next)
+            values++;
         if (!counts && anl_json_child(c, "least"))
             fprintf(out, "  %s: %s to %s\n", name, anl_json_text_of(c, "least"), anl_json_text_of(c, "greatest"));
+        else if (values > MOST_SHOWN_VALUES)
+            fprintf(out, "  %s: %d different %s; manifest.json counts them\n", name, values, kind);
         else
             fprintf(out, "  %s%s\n", name, !strcmp(kind, "text") ? ": text" : "");
-        int shown = 0, more = 0;
-        for (const anl_json_value *v = counts ? counts->first : NULL; v; v = v->next)
-            if (shown < MOST_VALUES) {
-                show_splits(v, anl_arena_printf(arena, "  %s", anl_json_text_of(v, "value")), out);
-                shown++;
-            } else
-                more++;
-        if (more > 0)
-            fprintf(out, "    … and %d more values\n", more);
+        for (const anl_json_value *v = counts && values <= MOST_SHOWN_VALUES ? counts->first : NULL; v; v = v->next)
+            show_splits(v, anl_arena_printf(arena, "  %s", anl_json_text_of(v, "value")), out);
         double gone = 0;
         for (size_t s = 0; s < ANL_COUNT(splits); s++)
             gone += anl_json_number_of(missing, splits[s]);
@@ -76,19 +74,24 @@ static void show_columns(const anl_json_value *m, anl_arena *arena, FILE *out)
     }
 }
 
+/* A count, whatever stands there. */
+static int64_t count_of(const anl_json_value *v) { return v ? (int64_t)fmin(fmax(v->number, 0), 1e15) : 0; }
+
 static void show_histogram(const anl_json_value *h, const char *values, FILE *out)
 {
     static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     const anl_histogram_axis axis = {anl_json_number_of(h, "from"), anl_json_number_of(h, "to"), !strcmp(anl_json_text_of(h, "bins"), "octaves")};
-    anl_histogram counts = {.below = (int64_t)anl_json_number_of(h, "below"), .above = (int64_t)anl_json_number_of(h, "above")};
+    anl_histogram counts = {.below = count_of(anl_json_child(h, "below")), .above = count_of(anl_json_child(h, "above"))};
     const anl_json_value *list = anl_json_child(h, "counts"), *v = list ? list->first : NULL;
     int64_t most = 1;
     for (int b = 0; b < ANL_HISTOGRAM_BINS && v; b++, v = v->next) {
-        counts.bins[b] = (int64_t)v->number;
+        counts.bins[b] = count_of(v);
         most = counts.bins[b] > most ? counts.bins[b] : most;
     }
     const double total = (double)anl_histogram_total(&counts);
-    fprintf(out, "\n  values of %s, %s: median %.4g, 5 %% below %.4g, 5 %% above %.4g\n  %10.4g |", anl_json_text_of(h, "modality"), values,
+    const char *modality = anl_json_text_of(h, "modality");
+    fprintf(out, "\n  values%s%s, %s: median %.4g, 5 %% below %.4g, 5 %% above %.4g\n  %10.4g |", !strcmp(modality, "unknown") ? "" : " of ",
+            !strcmp(modality, "unknown") ? "" : modality, values,
             anl_histogram_quantile(&counts, axis, 0.5), anl_histogram_quantile(&counts, axis, 0.05), anl_histogram_quantile(&counts, axis, 0.95), axis.from);
     for (int b = 0; b < ANL_HISTOGRAM_BINS; b++) /* by roots, so that what is rare is seen, too */
         fputs(blocks[(int)ceil(8 * sqrt((double)counts.bins[b] / (double)most))], out);
@@ -112,11 +115,11 @@ static void show_shards(const anl_json_value *shards, FILE *out)
     fprintf(out, "\n  %-24s%12s%12s  %s\n", "shard", "samples", "bytes", "sha256");
     int count = 0;
     for (const anl_json_value *s = shards ? shards->first : NULL; s; s = s->next)
-        if (count++ < MOST_VALUES)
+        if (count++ < MOST_SHARDS)
             fprintf(out, "  %-24s%12.0f%12.0f  %.16s…\n", anl_json_text_of(s, "file"), anl_json_number_of(s, "samples"), anl_json_number_of(s, "bytes"),
                     anl_json_text_of(s, "sha256"));
-    if (count > MOST_VALUES)
-        fprintf(out, "  … and %d more; manifest.json lists them\n", count - MOST_VALUES);
+    if (count > MOST_SHARDS)
+        fprintf(out, "  … and %d more; manifest.json lists them\n", count - MOST_SHARDS);
 }
 
 static void show_identical(const anl_json_value *groups, FILE *out)
@@ -159,8 +162,9 @@ static void show(const char *path, const anl_json_value *m, anl_arena *arena, FI
         fprintf(out, ", %.0f patients", anl_json_number_of(m, "patients"));
     if (anl_json_number_of(m, "repeated") > 0)
         fprintf(out, "; %.0f have the pixels of another (%.0f dropped)", anl_json_number_of(m, "repeated"), anl_json_number_of(m, "dropped"));
-    fprintf(out, "\n  stored     %s of %.0f bits: stored * %.9g %+.9g is %s", anl_json_text_of(m, "type"), anl_json_number_of(m, "bits"),
-            anl_json_number_of(m, "scale"), anl_json_number_of(m, "offset"), anl_json_text_of(m, "values"));
+    const double offset = anl_json_number_of(m, "offset");
+    fprintf(out, "\n  stored     %s of %.0f bits: stored * %.9g %c %.9g is %s", anl_json_text_of(m, "type"), anl_json_number_of(m, "bits"),
+            anl_json_number_of(m, "scale"), offset < 0 ? '-' : '+', fabs(offset), anl_json_text_of(m, "values"));
     if (anl_json_child(m, "depths"))
         fprintf(out, "; %s", anl_json_text_of(m, "depths"));
     fputs("\n", out);

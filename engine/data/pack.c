@@ -456,8 +456,8 @@ static void probe_one(void *context, int chunk, int thread)
     char reason[ANL_REASON_SIZE];
     if (p->options->stop && p->options->stop(p->options->context))
         return; /* the caller sees it, too */
-    if (anl_scan_probe(p->entries[chunk].path, &scan, reason) != ANL_OK)
-        return; /* reading it whole will say why */
+    if (anl_scan_probe(p->entries[chunk].path, &scan, reason) != ANL_OK || scan.segmentation)
+        return; /* reading it whole will say why it is left out */
     anl_pack_seen *s = &p->entries[chunk].seen;
     *s = (anl_pack_seen){.good = true,
                 .type = scan.type,

@@ -334,8 +334,8 @@ static void judge_names(const anl_pack_state *p)
     if (telling == 0)
         return;
     anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_ids_in_names, (anl_span){.file = first->path},
-                                     "%lld file name%s the id of the patient, and names of files are stored: %s", (long long)telling,
-                                     telling == 1 ? " holds" : "s hold", first->file);
+                                     "at least %lld of the %d file names hold%s the id of the patient, and names of files are stored: %s",
+                                     (long long)telling, p->entry_count, telling == 1 ? "s" : "", first->file);
     anl_diagnostic_suggest(p->diagnostics, d, "--anonymous-files stores numbers instead; --keep-ids says that the ids are no secret");
 }
 
