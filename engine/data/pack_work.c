@@ -370,8 +370,9 @@ anl_status anl_pack_work_publish(anl_pack_work *w, const char *manifest, size_t 
     for (int i = 0; i < w->part_count; i++)
         if (exists(inside(w, w->parts[i].file)) && rename(inside(w, w->parts[i].file), outside(w, w->parts[i].file)) != 0)
             return ANL_ERROR_FILE;
-    /* Its rename makes those before it durable, too. */
-    if (anl_file_write_atomic(outside(w, "manifest.json"), manifest, length) != ANL_OK)
+    /* Made here, so that a kill leaves nothing in OUT; its commit makes the renames before it durable, too. */
+    const char *made = inside(w, "manifest.json");
+    if (anl_file_write_atomic(made, manifest, length) != ANL_OK || anl_file_commit(made, outside(w, "manifest.json")) != ANL_OK)
         return ANL_ERROR_FILE;
     return remove_folder(w);
 }

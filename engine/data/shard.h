@@ -13,8 +13,8 @@
  *   /spacing          [samples, 3] float32: mm from centre to centre along z, y, x as stored here; 0: not known. Absent: known of none
  *   /labels/NAME      [samples] float32 or float64 (NaN: missing), or int32 codes (-1: missing) with attribute values: the words
  *   /texts/NAME       [samples] strings: columns of free text, which cannot be labels
- *   /patient          [samples] int64, row of /patients or -1;  /patients: strings
- *   /file             [samples] strings, the source
+ *   /patient          [samples] int64, row of /patients or -1;  /patients: strings: salted hashes (p or n and 16 digits, see patients.h), or ids
+ *   /file             [samples] strings, the source: its name, or its number where names were to be left out
  *   attributes of /   format, tool, options (JSON), seed, split, modality if known;  of /labels: columns, in the order of
  * labels.csv
  */

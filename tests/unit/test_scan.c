@@ -11,6 +11,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <anlage/dataset.h>
+#include <anlage/diagnostic_codes.h>
+
 #include "base/base.h"
 #include "data/orient.h"
 #include "data/scan.h"
@@ -660,6 +663,71 @@ START_TEST(dicom_cannot_exhaust_stack_or_memory)
 }
 END_TEST
 
+/* Whether any file of the folder holds the text; the files are removed. */
+static bool told_and_removed(const char *folder, const char *const *texts, size_t count)
+{
+    bool told = false;
+    DIR *open = opendir(in_root(folder));
+    ck_assert_ptr_nonnull(open);
+    for (struct dirent *found; (found = readdir(open));) {
+        const char *path = anl_arena_printf(arena, "%s/%s/%s", root, folder, found->d_name);
+        char *bytes;
+        size_t length;
+        if (found->d_name[0] == '.' || anl_file_read(arena, path, 0, &bytes, &length) != ANL_OK)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            told = told || memmem(bytes, length, texts[i], strlen(texts[i]));
+        unlink(path);
+    }
+    closedir(open);
+    rmdir(in_root(folder));
+    return told;
+}
+
+START_TEST(dicom_packs_split_by_patient_and_name_none)
+{
+    if (!have_dicom())
+        return; /* said above */
+    const char *files[6];
+    for (int i = 0; i < 6; i++) {
+        const pixels p = {2, 2, 1, 16, 12, 11, 0, "MONOCHROME2", NULL, NULL, false};
+        const uint16_t voxels[4] = {(uint16_t)i, 20, 30, 4000};
+        dicom d = begin(PLAIN);
+        add_text(&d, 0x00080020, "DA", "20011122");
+        add_text(&d, 0x00080060, "CS", "CR");
+        add_text(&d, 0x00080080, "LO", "Charite");
+        add_text(&d, 0x00100010, "PN", "Roe^Richard ");
+        add_text(&d, 0x00100020, "LO", i % 2 ? "HOSP 1077 " : "HOSP 2077 ");
+        add_text(&d, 0x00100030, "DA", "19440506");
+        add_text(&d, 0x0020000D, "UI", "1.2.3987");
+        add_pixel_module(&d, &p);
+        files[i] = finish(&d, anl_arena_printf(arena, "%d.dcm", i), voxels, sizeof voxels);
+    }
+    anl_pack_options o = {.inputs = files, .input_count = 6, .out = in_root("out"), .size = {2, 2}, .channels = 1, .fraction_test = 0.5, .threads = 1};
+    anl_pack_report report;
+    anl_diagnostics *problems = anl_diagnostics_new();
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_OK);
+    ck_assert_int_eq(anl_diagnostics_count(problems), 0);
+    ck_assert_int_eq((int)report.patients, 2);
+    ck_assert_int_eq((int)report.train, 3); /* all of one patient */
+    ck_assert_int_eq((int)report.test, 3);
+    static const char *const texts[] = {"20011122", "Charite", "Roe", "HOSP", "1077", "19440506", "1.2.3987"};
+    ck_assert(!told_and_removed("out", texts, ANL_COUNT(texts)));
+    o.keep_ids = true; /* the one thing that is kept when it is asked for: the search does find */
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_OK);
+    ck_assert(told_and_removed("out", texts, ANL_COUNT(texts)));
+    o.keep_ids = false;
+    const char *two[] = {files[1], files[3]}; /* one patient, perhaps because ids were blanked */
+    o.inputs = two;
+    o.input_count = 2;
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_OK);
+    ck_assert_int_eq(anl_diagnostics_count(problems), 1);
+    ck_assert_int_eq(anl_diagnostics_get(problems, 0)->code, ANL_A_patients_unknown);
+    told_and_removed("out", texts, ANL_COUNT(texts));
+    anl_diagnostics_free(&problems);
+}
+END_TEST
+
 START_TEST(dicom_needs_no_preamble_but_is_not_seen_everywhere)
 {
     if (!have_dicom())
@@ -1152,6 +1220,7 @@ int main(void)
     tcase_add_test(dicoms, dicom_that_is_wrong_is_refused_with_the_reason);
     tcase_add_test(dicoms, dicom_cannot_exhaust_stack_or_memory);
     tcase_add_test(dicoms, dicom_needs_no_preamble_but_is_not_seen_everywhere);
+    tcase_add_test(dicoms, dicom_packs_split_by_patient_and_name_none);
     suite_add_tcase(suite, dicoms);
     TCase *niftis = tcase_create("nifti");
     tcase_add_checked_fixture(niftis, setup, teardown);
