@@ -598,6 +598,44 @@ START_TEST(histograms_have_fixed_bins)
 }
 END_TEST
 
+/* ---- manifests of others ---- */
+
+START_TEST(damaged_manifests_are_refused)
+{
+    make_set("set", 6, "%d");
+    anl_pack_options o = options_of("set", "out");
+    packed(&o);
+    char *good = text_of("out/manifest.json");
+    const size_t length = strlen(good);
+    FILE *nowhere = fopen("/dev/null", "w");
+    ck_assert_ptr_nonnull(nowhere);
+    ck_assert_int_eq(anl_pack_inspect(in_root("out"), nowhere, problems), ANL_OK);
+    for (size_t cut = 0; cut + 1 < length; cut += 37) { /* only the last line end may be missing */
+        write_bytes("out/manifest.json", good, cut);
+        ck_assert_int_eq(anl_pack_inspect(in_root("out"), nowhere, problems), ANL_ERROR_FORMAT);
+        ck_assert_int_eq(anl_pack_verify(in_root("out"), nowhere, problems), ANL_ERROR_FORMAT);
+    }
+    for (size_t at = 0; at < length; at += 11) { /* any byte: refused or shown, but no crash */
+        char *bad = anl_arena_copy(arena, good, length);
+        bad[at] = "-9e[]{}\",:n"[at / 11 % 11];
+        write_bytes("out/manifest.json", bad, length);
+        anl_pack_inspect(in_root("out"), nowhere, problems);
+    }
+    static const char *const odd[] = {"", "[]", "{}", "{\"shards\": 3}", "{\"shards\": [], \"histograms\": [{\"counts\": [-1, 1e308, nan], \"below\": -1e300}]}",
+                                      "{\"shards\": [{}, 1, \"x\"], \"columns\": [1], \"identical\": [1, []], \"options\": {\"a\": []}}"};
+    for (size_t i = 0; i < ANL_COUNT(odd); i++) {
+        write_text("out/manifest.json", odd[i]);
+        ck_assert_int_eq(anl_pack_inspect(in_root("out"), nowhere, problems), i < 4 ? ANL_ERROR_FORMAT : ANL_OK);
+    }
+    char deep[2000];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = 0;
+    write_text("out/manifest.json", deep);
+    ck_assert_int_eq(anl_pack_inspect(in_root("out"), nowhere, problems), ANL_ERROR_FORMAT);
+    fclose(nowhere);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pack");
@@ -615,6 +653,7 @@ int main(void)
         T(cropping_keeps_voxels_and_margin),
         T(scans_are_brought_to_a_spacing),
         T(histograms_have_fixed_bins),
+        T(damaged_manifests_are_refused),
 #undef T
     };
     for (size_t i = 0; i < ANL_COUNT(tests); i++) {
