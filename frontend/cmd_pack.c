@@ -34,7 +34,7 @@ static const char usage[] =
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
-    "  --patient COLUMN    the column that says whose image it is (default: patient, where there is one)\n"
+    "  --patient COLUMN    the column that says whose image it is (default: patient; where there is none, the ids in DICOM files)\n"
     "  --stratify COLUMN   spread the values of this column evenly over the splits\n"
     "  --modality NAME     ct, mr, radiograph, ultrasound, ...: kept in the shards\n"
     "  --seed N            another split (default 0)\n"
