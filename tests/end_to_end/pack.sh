@@ -24,31 +24,28 @@ begin() {
     while [ "$(unfinished "$out")" -lt "$parts" ] && kill -0 "$child" 2> /dev/null; do sleep 0.01; done
 }
 
-start=$(date +%s%N)
 check "an uninterrupted pack" pack --out "$work/whole"
-took=$((($(date +%s%N) - start) / 1000000))
 [ ! -e "$work/whole/.anlage-pack" ] && ok "leaves no work behind" || not_ok "leaves no work behind"
 
-# Killed at points drawn over the time that a whole one takes.
-awk -v n="$kills" -v ms="$took" 'BEGIN { srand(7); for (i = 0; i < n; i++) printf "%.3f\n", 0.02 + rand() * ms / 1000 }' > "$work/delays"
+# Killed at points drawn over the 21 shards, and over the time that one takes, whatever the speed of the machine; at the earliest before the first.
+awk -v n="$kills" 'BEGIN { srand(7); for (i = 0; i < n; i++) printf "%d %.4f\n", int(rand() * 21), rand() * 0.04 }' > "$work/points"
 different= resumed=0
-while read -r delay; do
+while read -r parts delay; do
     rm -rf "$work/killed"
-    pack_itself --out "$work/killed" > /dev/null 2>&1 &
-    child=$!
+    begin "$work/killed" "$parts"
     sleep "$delay"
     kill -9 "$child" 2> /dev/null
     wait "$child" 2> /dev/null
     if [ -e "$work/killed/manifest.json" ] && [ ! -e "$work/killed/.anlage-pack" ]; then
         pack --out "$work/killed" > "$work/output" 2>&1 # it was done before: what may be left of the work goes
-        grep -q 'holds a pack already' "$work/output" || different="$different after ${delay}s: a complete pack is not left alone;"
+        grep -q 'holds a pack already' "$work/output" || different="$different after $parts shards and ${delay}s: a complete pack is not left alone;"
     elif ! pack --out "$work/killed" > "$work/output" 2>&1; then
-        different="$different after ${delay}s: $(tail -n 1 "$work/output");"
+        different="$different after $parts shards and ${delay}s: $(tail -n 1 "$work/output");"
     else
         grep -q 'finished before' "$work/output" && resumed=$((resumed + 1))
     fi
-    diff -r "$work/whole" "$work/killed" > "$work/difference" 2>&1 || different="$different after ${delay}s: $(head -n 1 "$work/difference");"
-done < "$work/delays"
+    diff -r "$work/whole" "$work/killed" > "$work/difference" 2>&1 || different="$different after $parts shards and ${delay}s: $(head -n 1 "$work/difference");"
+done < "$work/points"
 [ -z "$different" ] && ok "killed $kills times, packs are the same byte for byte" || not_ok "killed $kills times, packs are the same byte for byte" "$different"
 echo "    $resumed of $kills went on with finished shards"
 
