@@ -75,6 +75,12 @@ class listener : public dcmtk::log4cplus::Appender
 };
 
 /* DCMTK keeps its loggers, codecs and dictionary for the whole process. */
+void end_library()
+{
+    DJDecoderRegistration::cleanup();
+    DJLSDecoderRegistration::cleanup();
+}
+
 void start_library()
 {
     OFLog::configure(OFLogger::WARN_LOG_LEVEL);
@@ -84,6 +90,7 @@ void start_library()
     dcmEnableUnknownVRConversion.set(OFTrue); /* UN that the dictionary knows */
     DJDecoderRegistration::registerCodecs(EDC_photometricInterpretation, EUC_never, EPC_colorByPixel);
     DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_colorByPixel);
+    std::atexit(end_library); /* before DCMTK forgets them: it was loaded before */
 }
 
 /* ---- bytes ---- */
