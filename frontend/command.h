@@ -20,6 +20,7 @@ int anl_cmd_lint(int argc, char **argv);
 int anl_cmd_lsp(int argc, char **argv);
 int anl_cmd_ops(int argc, char **argv);
 int anl_cmd_pack(int argc, char **argv);
+int anl_cmd_preview(int argc, char **argv);
 int anl_cmd_run(int argc, char **argv);
 int anl_cmd_schema(int argc, char **argv);
 int anl_cmd_train(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct command {
     {"lsp", "language server for editors, on standard input and output", anl_cmd_lsp},
     {"pack", "make data sets (HDF5 shards) of images and labels", anl_cmd_pack},
     {"inspect", "show what a shard holds", anl_cmd_inspect},
+    {"preview", "a sheet of samples and of the views that a spec makes of them", anl_cmd_preview},
     {"train", "pretrain or fine-tune as a spec says", anl_cmd_train},
     {"eval", "metrics of a trained run, with intervals by patient", anl_cmd_eval},
     {"run", "evaluate named values of a spec on given arrays", anl_cmd_run},

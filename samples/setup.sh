@@ -21,6 +21,7 @@ module:libcrypto      libssl-dev
 module:check          check
 module:openblas       libopenblas-dev
 module:libcjson       libcjson-dev
+module:cairo          libcairo2-dev
 header:dcmtk/config/osconfig.h libdcmtk-dev
 header:nifti/nifti2.h  libnifti2-dev
 header:glslang/Include/glslang_c_interface.h glslang-dev

@@ -35,6 +35,7 @@ anl_status anl_session_open(const anl_run_source *source, anl_diagnostics *diagn
     anl_session *s = ANL_NEW(arena, anl_session);
     s->arena = arena;
     s->f64 = source->precise;
+    s->seed = -1;
     anl_override *overrides = NULL;
     anl_status status = anl_overrides_parse(arena, source->overrides, source->override_count, diagnostics, &overrides);
     if (!status)
@@ -86,7 +87,7 @@ static anl_status trace_phases(anl_session *s, double epoch_steps, const char *c
         anl_trace_options options = {.mode = ANL_TRACE_TRAIN,
                                      .epoch_steps = epoch_steps,
                                      .phase_step = step,
-                                     .seed = -1,
+                                     .seed = s->seed,
                                      .fetches = fetches,
                                      .fetch_count = fetch_count,
                                      .fetch_only = fetch_count > 0,
@@ -97,6 +98,8 @@ static anl_status trace_phases(anl_session *s, double epoch_steps, const char *c
             anl_traced_free(&phase.traced);
             return status;
         }
+        if (s->rewrite)
+            s->rewrite(s->rewrite_context, phase.traced->graph);
         s->total_steps = phase.traced->total_steps;
         ANL_PUSH(s->arena, s->phases, s->phase_count, capacity, phase);
         if (fetch_count > 0)
@@ -149,7 +152,7 @@ anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int
         anl_trace_options options = {.mode = ANL_TRACE_EVALUATE,
                                      .epoch_steps = epoch_steps,
                                      .phase_step = INT64_MAX / 4,
-                                     .seed = -1,
+                                     .seed = s->seed,
                                      .fetches = fetches,
                                      .fetch_count = fetch_count,
                                      .fetch_only = fetch_count > 0,
@@ -158,7 +161,7 @@ anl_status anl_session_prepare(anl_session *s, const anl_run_source *source, int
     }
     if (!status) {
         anl_trace_options options = {
-            .mode = ANL_TRACE_INITIALIZE, .epoch_steps = epoch_steps, .seed = -1, .census = fetch_count ? NULL : first_traced(s)};
+            .mode = ANL_TRACE_INITIALIZE, .epoch_steps = epoch_steps, .seed = s->seed, .census = fetch_count ? NULL : first_traced(s)};
         status = anl_trace(s->recipe, &options, diagnostics, &s->initial.traced);
     }
     anl_device_options device_options = {.threads = source->threads, .validation = source->validation, .f64 = s->f64, .plain = s->f64};
@@ -303,12 +306,38 @@ static bool rows_in_order(const anl_port *port)
     return port->base == 0;
 }
 
+anl_status anl_session_feed_input(anl_session *s, anl_phase *phase, int input, const float *values, anl_diagnostics *diagnostics)
+{
+    const anl_program *program = phase->program;
+    const anl_port *port = &program->inputs[input];
+    const anl_buffer *buffer = &program->buffers[port->buffer];
+    int64_t count = anl_port_count(port);
+    if (!program->f64 && port->dtype == ANL_F32 && rows_in_order(port) && count == buffer->count)
+        return anl_exec_feed(phase->exec, input, values, buffer->bytes, diagnostics);
+    if (s->staging_bytes < (size_t)buffer->bytes) {
+        free(s->staging);
+        s->staging = calloc(1, (size_t)buffer->bytes);
+        s->staging_bytes = s->staging ? (size_t)buffer->bytes : 0;
+        if (!s->staging)
+            return out_of_memory(diagnostics, "a batch", (size_t)buffer->bytes);
+    }
+    walk w = {.size = port->size, .stride = port->stride, .rank = port->rank, .offset = port->base};
+    for (int64_t e = 0; e < count; e++, walk_next(&w)) {
+        if (port->dtype != ANL_F32)
+            ((int32_t *)s->staging)[w.offset] = port->dtype == ANL_BOOL ? values[e] != 0 : (int32_t)lrintf(values[e]);
+        else if (program->f64)
+            ((double *)s->staging)[w.offset] = (double)values[e];
+        else
+            ((float *)s->staging)[w.offset] = values[e];
+    }
+    return anl_exec_feed(phase->exec, input, s->staging, buffer->bytes, diagnostics);
+}
+
 anl_status anl_session_feed(anl_session *s, anl_phase *phase, float *const *values, float *const *masks, anl_diagnostics *diagnostics)
 {
     const anl_program *program = phase->program;
     for (int i = 0; i < program->input_count; i++) {
         const anl_port *port = &program->inputs[i];
-        const anl_buffer *buffer = &program->buffers[port->buffer];
         const char *colon = strchr(port->name, ':');
         size_t length = colon ? (size_t)(colon - port->name) : strlen(port->name);
         const float *from = NULL;
@@ -321,29 +350,7 @@ anl_status anl_session_feed(anl_session *s, anl_phase *phase, float *const *valu
             anl_diagnostic_note(diagnostics, d, "anlage run takes it from --feed %s=file.h5:/path", port->name);
             return ANL_ERROR_ARGUMENT;
         }
-        int64_t count = anl_port_count(port);
-        anl_status status;
-        if (!program->f64 && port->dtype == ANL_F32 && rows_in_order(port) && count == buffer->count) {
-            status = anl_exec_feed(phase->exec, i, from, buffer->bytes, diagnostics);
-        } else {
-            if (s->staging_bytes < (size_t)buffer->bytes) {
-                free(s->staging);
-                s->staging = calloc(1, (size_t)buffer->bytes);
-                s->staging_bytes = s->staging ? (size_t)buffer->bytes : 0;
-                if (!s->staging)
-                    return out_of_memory(diagnostics, "a batch", (size_t)buffer->bytes);
-            }
-            walk w = {.size = port->size, .stride = port->stride, .rank = port->rank, .offset = port->base};
-            for (int64_t e = 0; e < count; e++, walk_next(&w)) {
-                if (port->dtype != ANL_F32)
-                    ((int32_t *)s->staging)[w.offset] = port->dtype == ANL_BOOL ? from[e] != 0 : (int32_t)lrintf(from[e]);
-                else if (program->f64)
-                    ((double *)s->staging)[w.offset] = (double)from[e];
-                else
-                    ((float *)s->staging)[w.offset] = from[e];
-            }
-            status = anl_exec_feed(phase->exec, i, s->staging, buffer->bytes, diagnostics);
-        }
+        anl_status status = anl_session_feed_input(s, phase, i, from, diagnostics);
         if (status)
             return status;
     }

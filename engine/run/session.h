@@ -34,6 +34,10 @@ typedef struct anl_session {
     anl_phase initial;
     anl_state_layout *layout;
     anl_memory *memory;
+    int64_t seed;        /* of draws; -1: the recipe's */
+    /* May change the graph of what is fetched before it is compiled; or NULL. */
+    void (*rewrite)(void *context, anl_graph *graph);
+    void *rewrite_context;
     const char *choices; /* lowerings that a resumed run was made with, to be taken over before programs are made ready; or NULL */
     void *staging; /* for feeds that must be laid out anew */
     size_t staging_bytes;
@@ -54,6 +58,8 @@ anl_phase *anl_session_phase(anl_session *session, int64_t step);
 anl_status anl_session_dataset(anl_session *session, int split, anl_diagnostics *diagnostics, anl_dataset **out);
 /* Feeds one batch, field by field. values/masks: [field] in declared order with batch first. */
 anl_status anl_session_feed(anl_session *session, anl_phase *phase, float *const *values, float *const *masks, anl_diagnostics *diagnostics);
+/* Feeds one input of the program, its elements in its axes' order. */
+anl_status anl_session_feed_input(anl_session *session, anl_phase *phase, int input, const float *values, anl_diagnostics *diagnostics);
 anl_status anl_session_step(anl_session *session, anl_phase *phase, int64_t step, anl_diagnostics *diagnostics);
 /* An output's elements in its axes' order as doubles; output by name. count must match. -1 from find: no such output. */
 int anl_session_output(const anl_phase *phase, const char *name);

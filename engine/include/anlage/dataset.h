@@ -46,6 +46,8 @@ void anl_dataset_free(anl_dataset **dataset);
 int64_t anl_dataset_count(const anl_dataset *dataset);
 /* Paths of its shards, in order; NULL beyond the last. */
 const char *anl_dataset_shard(const anl_dataset *dataset, int index);
+/* The shard that holds a sample, and which of its samples it is. */
+const char *anl_dataset_place(const anl_dataset *dataset, int64_t sample, int64_t *row);
 /* The fields as they were declared, in order; NULL beyond the last. */
 int anl_dataset_field_count(const anl_dataset *dataset);
 const anl_field *anl_dataset_field(const anl_dataset *dataset, int field);

@@ -105,6 +105,9 @@
     X(817, WARNING, ids_in_names)                                                                                      \
     X(818, ERROR, salt_unusable)                                                                                       \
     X(819, ERROR, pack_altered)                                                                                        \
+    X(830, ERROR, preview_output)                                                                                      \
+    X(831, ERROR, preview_missing)                                                                                     \
+    X(832, ERROR, preview_empty)                                                                                       \
     /* 09 run */                                                                                                       \
     X(901, ERROR, checkpoint_invalid)                                                                                  \
     X(902, ERROR, checkpoint_mismatch)                                                                                 \
