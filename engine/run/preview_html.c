@@ -1,10 +1,10 @@
 /* A sheet as one HTML file that needs nothing beside it: pictures are PNGs within it.
  * In: pictures and texts. Out: the file, whole or not at all. */
 #include <errno.h>
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/png_write.h"
 #include "run/preview.h"
 
 static const char head[] =
@@ -50,14 +50,9 @@ static void add_base64(anl_text *out, const unsigned char *bytes, size_t length)
 
 static bool add_picture(anl_text *out, const sheet_picture *picture)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)picture->width,
-                       .height = (png_uint_32)picture->height,
-                       .format = picture->channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY};
-    png_alloc_size_t length = 0;
     unsigned char *bytes = NULL;
-    bool good = png_image_write_get_memory_size(image, length, 0, picture->pixels, 0, NULL) && (bytes = malloc(length)) &&
-                png_image_write_to_memory(&image, bytes, &length, 0, picture->pixels, 0, NULL);
+    size_t length = 0;
+    const bool good = anl_png_write(picture->pixels, picture->width, picture->height, picture->channels, &bytes, &length);
     if (good) {
         anl_text_printf(out, "<figure><img width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", picture->width, picture->height);
         add_base64(out, bytes, length);
@@ -66,7 +61,6 @@ static bool add_picture(anl_text *out, const sheet_picture *picture)
             element(out, "figcaption", picture->caption);
         anl_text_add(out, "</figure>\n");
     }
-    png_image_free(&image);
     free(bytes);
     return good;
 }
