@@ -1,6 +1,9 @@
 /* Makes images to try the engine on: phantoms of four modality looks with random anatomy, some with a subtle lesion.
- * In: phantoms OUT COUNT SEED. Out: OUT/pNNNNN-K.tif (128x128, 16-bit grey, 2 to 4 a patient) and OUT/labels.csv with the columns
- * file,lesion,modality,patient. The same seed gives the same images; no image depends on how many there are. */
+ * In: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N]. Out: OUT/pNNNNN-K.tif (128x128, 2 to 4 a patient), .dcm or .nii.gz;
+ * OUT/labels.csv with the columns file,lesion,modality,patient; OUT/boxes.csv with the lesions' boxes in pixels.
+ * Plain images as TIFF run from black to white over 16 bits. All others hold what scanners store: CT Hounsfield units + 1024 (the formats that
+ * can say so do), radiographs and MR 12 bits, ultrasound 8 bits; some radiographs in DICOM are MONOCHROME1. Volumes have 24 slices, or N.
+ * The same seed gives the same voxels in every format; no image depends on how many there are. */
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -12,7 +15,9 @@
 
 #include <tiffio.h>
 
-enum { SIZE = 128, PIXELS = SIZE * SIZE };
+#include "phantom_files.h"
+
+enum { SIZE = 128, PIXELS = SIZE * SIZE, SLICES = 24, MOST_SLICES = 128 };
 static const float PI = 3.14159265f;
 
 /* ---- random numbers: splitmix64 (Steele, Lea, Flood 2014), one stream a patient and one an image ---- */
@@ -140,6 +145,7 @@ typedef struct patient {
     /* the lesion lies at a place of the body, in polar coordinates of the organ that carries it */
     int host;
     float lesion_radius, lesion_distance, lesion_angle, lesion_sign, lesion_lobes, lesion_phase;
+    float drift_x, drift_y, lesion_z; /* of a slice: how far the grain has moved on, how far away along z the lesion is */
 } patient;
 
 typedef struct exposure {
@@ -147,6 +153,7 @@ typedef struct exposure {
     bool lesion;
     float dx, dy, turn, zoom; /* pose of this image */
     float strength;           /* of the lesion */
+    const random_stream *scan; /* of volumes: what all slices share is drawn from a copy of this; or NULL */
 } exposure;
 
 static void add_organ(patient *p, float x, float y, float a, float b, float angle, float level)
@@ -225,13 +232,18 @@ static float lesion_at(const patient *p, float x, float y)
     float u = p->lesion_distance * host->a * cosf(p->lesion_angle), v = p->lesion_distance * host->b * sinf(p->lesion_angle);
     float c = cosf(host->angle), s = sinf(host->angle);
     float dx = x - (host->x + c * u - s * v), dy = y - (host->y + s * u + c * v);
-    float distance = sqrtf(dx * dx + dy * dy), direction = atan2f(dy, dx);
+    float distance = sqrtf(dx * dx + dy * dy + p->lesion_z * p->lesion_z), direction = atan2f(dy, dx);
     float radius = p->lesion_radius * (1 + p->lesion_lobes * (0.6f * sinf(2 * direction + p->lesion_phase) + 0.4f * sinf(3 * direction - p->lesion_phase)));
     float t = distance / radius;
     return t > 2 ? 0 : expf(-t * t * t * 1.2f);
 }
 
 /* ---- the four looks: brightness 0..1 at a point of the body ---- */
+
+static float grain_at(const patient *p, uint64_t which, float x, float y, float frequency, int octaves)
+{
+    return noise_at(p->texture + which, x + p->drift_x, y + p->drift_y, frequency, octaves);
+}
 
 static float projection_look(const patient *p, float x, float y, float lesion)
 {
@@ -250,9 +262,9 @@ static float projection_look(const patient *p, float x, float y, float lesion)
     value += 0.14f * expf(-x * x / 0.010f) * (0.85f + 0.15f * sinf(26 * y + p->phase)) * body;
     float rib = sinf(17 * (y + 0.55f * x * x + p->asymmetry * x) * (p->fold / 3.2f) + p->phase);
     value += 0.085f * step_over(rib - 0.45f, 0.5f) * body * step_over(fabsf(x) - 0.08f, 0.1f) * step_over(0.75f - y, 0.3f);
-    float ridge = 1 - fabsf(noise_at(p->texture, x, y, 5, 3)) * 3.2f;
+    float ridge = 1 - fabsf(grain_at(p, 0, x, y, 5, 3)) * 3.2f;
     value += 0.12f * (ridge > 0 ? ridge : 0) * (lungs > 1 ? 1 : lungs) * expf(-fabsf(fabsf(x) - 0.2f) * 2.2f);
-    value += 0.035f * noise_at(p->texture + 9, x, y, 3, 4) * body;
+    value += 0.035f * grain_at(p, 9, x, y, 3, 4) * body;
     return value + 0.20f * lesion * body;
 }
 
@@ -271,7 +283,7 @@ static float ct_look(const patient *p, float x, float y, float lesion)
             organ = in;
     }
     /* vessels of the liver: thin bright ridges; the lesion is darker and round */
-    float ridge = 1 - fabsf(noise_at(p->texture, x, y, 4.5f, 2)) * 9;
+    float ridge = 1 - fabsf(grain_at(p, 0, x, y, 4.5f, 2)) * 9;
     value += 0.07f * (ridge > 0 ? ridge : 0) * organ;
     float bone = mask(&spine, x, y, 0.02f) - mask(&canal, x, y, 0.02f);
     value += bone * (0.88f - value) + mask(&aorta, x, y, 0.02f) * (0.60f - value);
@@ -282,7 +294,7 @@ static float ct_look(const patient *p, float x, float y, float lesion)
             value += mask(&rib, x, y, 0.015f) * (0.85f - value) * body;
         }
     }
-    value += 0.02f * noise_at(p->texture + 5, x, y, 4, 3) * body;
+    value += 0.02f * grain_at(p, 5, x, y, 4, 3) * body;
     return value + 0.14f * p->lesion_sign * lesion;
 }
 
@@ -293,10 +305,10 @@ static float mr_look(const patient *p, float x, float y, float lesion)
     value += mask(&skull, x, y, 0.03f) * (0.10f - value);
     value += mask(&csf, x, y, 0.03f) * (0.22f - value);
     /* folds: the rim of the white matter and of the cortex is pushed about by the same noise */
-    float warp = 0.055f * noise_at(p->texture, x, y, p->fold, 3) + 0.03f * sinf(9 * atan2f(y, x) + p->phase + 5 * noise_at(p->texture + 3, x, y, 2, 2));
+    float warp = 0.055f * grain_at(p, 0, x, y, p->fold, 3) + 0.03f * sinf(9 * atan2f(y, x) + p->phase + 5 * grain_at(p, 3, x, y, 2, 2));
     const ellipse *brain = &p->organs[0];
     float depth = inside(brain, x, y) + warp;
-    float sulcus = 1 - fabsf(noise_at(p->texture + 21, x, y, p->fold * 1.3f, 2)) * 7;
+    float sulcus = 1 - fabsf(grain_at(p, 21, x, y, p->fold * 1.3f, 2)) * 7;
     float cortex = step_over(depth + 0.05f, 0.03f) * (1 - 0.8f * (sulcus > 0 ? sulcus : 0) * step_over(0.22f - depth, 0.1f));
     value += cortex * (0.46f - value);
     value += step_over(depth - 0.07f, 0.05f) * (1 - 0.5f * (sulcus > 0 ? sulcus : 0) * step_over(0.22f - depth, 0.1f)) * (0.64f - value);
@@ -305,14 +317,14 @@ static float mr_look(const patient *p, float x, float y, float lesion)
         value += mask(&p->organs[i], x, y, 0.04f) * (0.47f - value);
     for (int i = 1; i < 3; i++)
         value += mask(&p->organs[i], x, y, 0.03f) * (0.16f - value);
-    value += 0.03f * noise_at(p->texture + 41, x, y, 6, 2) * cortex;
+    value += 0.03f * grain_at(p, 41, x, y, 6, 2) * cortex;
     return value + 0.24f * p->lesion_sign * lesion * cortex;
 }
 
 /* Echogenicity, not brightness: speckle is made of it. */
 static float ultrasound_look(const patient *p, float x, float y, float lesion)
 {
-    float depth = y + 0.04f * noise_at(p->texture, x, y, 2, 2);
+    float depth = y + 0.04f * grain_at(p, 0, x, y, 2, 2);
     float value = 0.34f;
     /* skin, fat, fascia, then parenchyma and a bright interface deep below */
     value += 0.5f * expf(-(depth + 0.78f) * (depth + 0.78f) / 0.004f);
@@ -320,7 +332,7 @@ static float ultrasound_look(const patient *p, float x, float y, float lesion)
     value *= depth < -0.5f ? 0.8f : 1;
     float floor_line = depth - 0.78f - 0.15f * sinf(1.7f * x + p->phase);
     value += 0.9f * expf(-floor_line * floor_line / 0.003f);
-    value *= 1 + 0.55f * noise_at(p->texture + 5, x, y, p->fold, 3);
+    value *= 1 + 0.55f * grain_at(p, 5, x, y, p->fold, 3);
     for (int i = 1; i < p->organ_count; i++) {
         float in = mask(&p->organs[i], x, y, 0.02f);
         value += in * (0.015f - value);
@@ -366,6 +378,8 @@ static void render(const patient *p, exposure *e, float *image)
         grain[i] = normal(r);
         other[i] = normal(r);
     }
+    random_stream shared = e->scan ? *e->scan : (random_stream){0};
+    r = e->scan ? &shared : r;
     float gain = uniform(r, 0.88f, 1.12f), offset = uniform(r, -0.03f, 0.03f);
     switch (p->modality) {
     case PROJECTION: /* scatter, then noise that grows where little gets through */
@@ -408,6 +422,75 @@ static void render(const patient *p, exposure *e, float *image)
     }
 }
 
+/* ---- volumes: slices of one body ---- */
+
+/* The body at a height z from -1 (feet) to 1 (head): organs are ellipsoids, grain moves on slowly. */
+static patient slice_of(const patient *p, float z)
+{
+    patient q = *p;
+    random_stream r = {mix(p->texture + 1234567)};
+    for (int i = 0; i < p->organ_count; i++) {
+        float middle = uniform(&r, -0.2f, 0.2f), reach = uniform(&r, 0.9f, 1.4f), u = (z - middle) / reach;
+        float size = u * u < 0.98f ? sqrtf(1 - u * u) : 0.14f;
+        q.organs[i].a *= size;
+        q.organs[i].b *= size;
+    }
+    q.drift_x = 0.35f * z;
+    q.drift_y = 0.2f * z;
+    q.lesion_z = z - uniform(&r, -0.35f, 0.35f);
+    return q;
+}
+
+/* How wide the body is there, to its middle: heads are round, trunks nearly straight. */
+static float width_at(enum modality modality, float z)
+{
+    static const float round[MODALITIES] = {0.25f, 0.2f, 0.7f, 0};
+    return sqrtf(1 - round[modality] * round[modality] * z * z);
+}
+
+typedef struct box {
+    int low[3], high[3]; /* x, y, z of the first and the last voxel; high below low: none */
+} box;
+
+/* Takes in where the lesion shows in a slice. */
+static void grow_box(box *b, const patient *p, const exposure *e, int slice)
+{
+    for (int row = 0; row < SIZE; row++)
+        for (int column = 0; column < SIZE; column++) {
+            float x, y;
+            to_body(p, e, column, row, &x, &y);
+            if (lesion_at(p, x, y) < 0.3f)
+                continue;
+            const int at[3] = {column, row, slice};
+            for (int i = 0; i < 3; i++) {
+                b->low[i] = at[i] < b->low[i] ? at[i] : b->low[i];
+                b->high[i] = at[i] > b->high[i] ? at[i] : b->high[i];
+            }
+        }
+}
+
+/* Brightness becomes Hounsfield units: air, fat, soft tissue, vessels with contrast, bone. */
+static float hounsfield(float value)
+{
+    static const float table[][2] = {{0.02f, -1000}, {0.28f, -100}, {0.42f, 40}, {0.60f, 180}, {0.88f, 700}, {1.1f, 1100}};
+    enum { LAST = sizeof table / sizeof *table - 1 };
+    if (value <= table[0][0])
+        return table[0][1];
+    for (int i = 0; i < LAST; i++)
+        if (value < table[i + 1][0])
+            return table[i][1] + (table[i + 1][1] - table[i][1]) * (value - table[i][0]) / (table[i + 1][0] - table[i][0]);
+    return table[LAST][1];
+}
+
+/* One slice as a scanner stores it. */
+static void store(enum modality modality, const float *image, uint16_t *voxels)
+{
+    for (int i = 0; i < PIXELS; i++) {
+        const float value = image[i] < 0 ? 0 : image[i] > 1 ? 1 : image[i];
+        voxels[i] = (uint16_t)lrintf(modality == CT ? hounsfield(image[i]) + 1024 : value * (modality == ULTRASOUND ? 255 : 4095));
+    }
+}
+
 /* ---- files ---- */
 
 static bool write_tiff(const char *path, const float *image, bool compressed)
@@ -447,62 +530,165 @@ static bool parse_number(const char *text, unsigned long long most, unsigned lon
     return text[0] >= '0' && text[0] <= '9' && !*end && !errno && *out <= most;
 }
 
+/* ---- the command ---- */
+
+enum format { FORMAT_TIFF, FORMAT_DICOM, FORMAT_NIFTI, FORMATS };
+
+typedef struct making {
+    const char *folder;
+    unsigned long long seed;
+    enum format format;
+    bool volumes;
+    int slices; /* of a volume; the body is as long for few as for many */
+    FILE *labels, *boxes;
+} making;
+
+/* One image or volume of a patient, its row in the table of labels, and its box. */
+static bool make(const making *m, const patient *p, int number, int i, float *image, uint16_t *voxels)
+{
+    static const char *const endings[FORMATS] = {"tif", "dcm", "nii.gz"};
+    exposure e = {.random = stream_of(m->seed, (uint64_t)number, (uint64_t)i + 2)};
+    e.lesion = p->diseased && chance(&e.random, 0.9f); /* 0.45 x 0.9: two images in five */
+    e.dx = uniform(&e.random, -0.08f, 0.08f);
+    e.dy = uniform(&e.random, -0.06f, 0.06f);
+    e.turn = uniform(&e.random, -0.08f, 0.08f);
+    e.zoom = uniform(&e.random, 0.95f, 1.05f);
+    e.strength = uniform(&e.random, 0.8f, 1.2f);
+    const random_stream scan = stream_of(m->seed, (uint64_t)number, (uint64_t)i + 1002);
+    const float zoom = e.zoom;
+    const int slices = m->volumes ? m->slices : 1;
+    box lesion = {{SIZE, SIZE, MOST_SLICES}, {-1, -1, -1}};
+    for (int z = 0; z < slices; z++) {
+        const float height = m->volumes ? 1.8f * (((float)z + 0.5f) / (float)slices - 0.5f) : 0;
+        const patient body = m->volumes ? slice_of(p, height) : *p;
+        e.scan = m->volumes ? &scan : NULL;
+        e.zoom = m->volumes ? zoom * width_at(p->modality, height) : zoom;
+        if (e.lesion)
+            grow_box(&lesion, &body, &e, z);
+        render(&body, &e, image);
+        store(p->modality, image, voxels + (size_t)z * PIXELS);
+    }
+
+    char name[64], id[16], *path = NULL;
+    snprintf(id, sizeof id, "p%05d", number);
+    snprintf(name, sizeof name, "p%05d-%d.%s", number, i + 1, endings[m->format]);
+    if (asprintf(&path, "%s/%s", m->folder, name) < 0) {
+        fprintf(stderr, "phantoms: out of memory\n");
+        return false;
+    }
+    static const phantom_kind kinds[MODALITIES] = {PHANTOM_RADIOGRAPH, PHANTOM_CT, PHANTOM_MR, PHANTOM_ULTRASOUND};
+    static const double plane[MODALITIES] = {2.8, 2.8, 1.7, 1.2}, apart[MODALITIES] = {8, 5, 4, 1.2}; /* mm */
+    const double size = 0.9 + 0.05 * (double)(mix(p->texture + 7) % 5);                              /* of this patient's field of view */
+    const phantom_scan s = {.kind = kinds[p->modality],
+                            .width = SIZE,
+                            .height = SIZE,
+                            .depth = slices,
+                            .bits = p->modality == ULTRASOUND ? 8 : 12,
+                            .voxels = voxels,
+                            .intercept = p->modality == CT ? -1024 : 0,
+                            .spacing = {plane[p->modality] * size, plane[p->modality] * size, apart[p->modality] * SLICES / m->slices},
+                            .white_first = p->modality == PROJECTION && !m->volumes && number % 2 == 1,
+                            .patient = id,
+                            .number = mix(m->seed + 17) ^ ((uint64_t)number * 64 + (uint64_t)i)};
+    bool good = m->format == FORMAT_DICOM   ? phantom_write_dicom(path, &s)
+                : m->format == FORMAT_NIFTI ? phantom_write_nifti(path, &s)
+                : m->volumes                ? phantom_write_tiff(path, &s)
+                                            : write_tiff(path, image, number % 2 == 1);
+    if (good) {
+        fprintf(m->labels, "%s,%d,%s,p%05d\n", name, e.lesion, modality_names[p->modality], number);
+        if (lesion.high[0] >= 0)
+            fprintf(m->boxes, "%s,lesion,%d,%d,%d,%d,%d,%d\n", name, lesion.low[0], lesion.low[1], lesion.low[2], lesion.high[0] + 1,
+                    lesion.high[1] + 1, lesion.high[2] + 1);
+    } else
+        fprintf(stderr, "phantoms: %s could not be written\n", path);
+    free(path);
+    return good;
+}
+
+static FILE *open_table(const char *folder, const char *name, const char *header)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", folder, name) < 0) {
+        fprintf(stderr, "phantoms: out of memory\n");
+        return NULL;
+    }
+    FILE *table = fopen(path, "w");
+    if (table)
+        fprintf(table, "%s\n", header);
+    else
+        fprintf(stderr, "phantoms: %s: %s\n", path, strerror(errno));
+    free(path);
+    return table;
+}
+
+static bool close_table(FILE *table, const char *folder, const char *name)
+{
+    const bool failed = ferror(table);
+    if (fclose(table) == 0 && !failed)
+        return true;
+    fprintf(stderr, "phantoms: %s/%s: %s\n", folder, name, strerror(errno));
+    return false;
+}
+
+static bool parse_arguments(int argc, char **argv, making *m, unsigned long long *count)
+{
+    static const char *const formats[FORMATS] = {"tiff", "dicom", "nifti"};
+    if (argc < 4 || !parse_number(argv[2], 10000000, count) || *count == 0 || !parse_number(argv[3], UINT64_MAX, &m->seed))
+        return false;
+    m->folder = argv[1];
+    for (int a = 4; a < argc; a++) {
+        unsigned long long slices;
+        bool known = !strcmp(argv[a], "--volumes");
+        m->volumes = m->volumes || known;
+        if (!strcmp(argv[a], "--slices") && ++a < argc && parse_number(argv[a], MOST_SLICES, &slices) && slices > 1) {
+            m->slices = (int)slices;
+            continue;
+        }
+        if (a < argc && !strcmp(argv[a], "--format") && ++a < argc)
+            for (int f = 0; f < FORMATS; f++)
+                if (!strcmp(argv[a], formats[f])) {
+                    m->format = (enum format)f;
+                    known = true;
+                }
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    unsigned long long count = 0, seed = 0;
-    if (argc != 4 || !parse_number(argv[2], 10000000, &count) || count == 0 || !parse_number(argv[3], UINT64_MAX, &seed)) {
-        fprintf(stderr, "usage: phantoms OUT COUNT SEED\n"
-                        "  writes COUNT images (1 to 10000000) and labels.csv to the folder OUT; SEED is a number\n");
+    making m = {.slices = SLICES};
+    unsigned long long count = 0;
+    if (!parse_arguments(argc, argv, &m, &count)) {
+        fprintf(stderr, "usage: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N]\n"
+                        "  writes COUNT images or volumes (1 to 10000000), labels.csv and boxes.csv to the folder OUT; SEED is a number\n");
         return 2;
     }
-    const char *folder = argv[1];
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        fprintf(stderr, "phantoms: %s: %s\n", folder, strerror(errno));
+    if (m.format == FORMAT_NIFTI && !phantom_has_nifti()) {
+        fprintf(stderr, "phantoms: built without libnifti2 (Debian: libnifti2-dev), so there is no --format nifti\n");
         return 1;
     }
-    size_t room = strlen(folder) + 64;
-    char *path = malloc(room);
-    if (!path) {
-        fprintf(stderr, "phantoms: out of memory\n");
+    if (mkdir(m.folder, 0777) != 0 && errno != EEXIST) {
+        fprintf(stderr, "phantoms: %s: %s\n", m.folder, strerror(errno));
         return 1;
     }
-    snprintf(path, room, "%s/labels.csv", folder);
-    FILE *labels = fopen(path, "w");
-    if (!labels) {
-        fprintf(stderr, "phantoms: %s: %s\n", path, strerror(errno));
-        free(path);
-        return 1;
-    }
-    fprintf(labels, "file,lesion,modality,patient\n");
-
+    m.labels = open_table(m.folder, "labels.csv", "file,lesion,modality,patient");
+    m.boxes = m.labels ? open_table(m.folder, "boxes.csv", "file,class,x0,y0,z0,x1,y1,z1") : NULL;
     static float image[PIXELS];
-    bool good = true;
+    static uint16_t voxels[MOST_SLICES * PIXELS];
+    bool good = m.labels && m.boxes;
     unsigned long long made = 0;
     for (int number = 0; good && made < count; number++) {
-        patient p = make_patient(seed, number);
-        random_stream counts = stream_of(seed, (uint64_t)number, 1);
-        int images = between(&counts, 2, 4);
-        for (int i = 0; good && i < images && made < count; i++, made++) {
-            exposure e = {.random = stream_of(seed, (uint64_t)number, (uint64_t)i + 2)};
-            e.lesion = p.diseased && chance(&e.random, 0.9f); /* 0.45 x 0.9: two images in five */
-            e.dx = uniform(&e.random, -0.08f, 0.08f);
-            e.dy = uniform(&e.random, -0.06f, 0.06f);
-            e.turn = uniform(&e.random, -0.08f, 0.08f);
-            e.zoom = uniform(&e.random, 0.95f, 1.05f);
-            e.strength = uniform(&e.random, 0.8f, 1.2f);
-            render(&p, &e, image);
-            snprintf(path, room, "%s/p%05d-%d.tif", folder, number, i + 1);
-            good = write_tiff(path, image, number % 2 == 1);
-            if (good)
-                fprintf(labels, "p%05d-%d.tif,%d,%s,p%05d\n", number, i + 1, e.lesion, modality_names[p.modality], number);
-            else
-                fprintf(stderr, "phantoms: %s could not be written\n", path);
-        }
+        const patient p = make_patient(m.seed, number);
+        random_stream counts = stream_of(m.seed, (uint64_t)number, 1);
+        const int images = between(&counts, 2, 4);
+        for (int i = 0; good && i < images && made < count; i++, made++)
+            good = make(&m, &p, number, i, image, voxels);
     }
-    bool closed = !ferror(labels);
-    closed = fclose(labels) == 0 && closed;
-    if (good && !closed)
-        fprintf(stderr, "phantoms: %s/labels.csv: %s\n", folder, strerror(errno));
-    free(path);
-    return good && closed ? 0 : 1;
+    if (m.labels)
+        good = close_table(m.labels, m.folder, "labels.csv") && good;
+    if (m.boxes)
+        good = close_table(m.boxes, m.folder, "boxes.csv") && good;
+    return good ? 0 : 1;
 }

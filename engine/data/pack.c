@@ -470,8 +470,9 @@ static void probe_one(void *context, int chunk, int thread)
     memcpy(s->unit, scan.unit, sizeof s->unit);
     memcpy(s->modality, scan.modality, sizeof s->modality);
     memcpy(s->patient, scan.patient, sizeof s->patient);
-    /* Photographs and exported images have a black and a white; what a device measured has a unit, or no scale of its own. */
-    bool plain = (scan.type == ANL_VOXEL_U8 || scan.type == ANL_VOXEL_U16) && scan.slope == 1 && scan.intercept == 0;
+    /* Photographs and exported images have a black and a white; what a device measured has a unit, or no scale of its own. A place in the
+     * patient is measured too: NIfTI says no modality, and its whole numbers are seldom all of those that their type holds. */
+    bool plain = (scan.type == ANL_VOXEL_U8 || scan.type == ANL_VOXEL_U16) && scan.slope == 1 && scan.intercept == 0 && !scan.oriented;
     s->values = scan.unit[0] ? ANL_VALUES_UNIT : plain && !scan.modality[0] ? ANL_VALUES_FULL : ANL_VALUES_RELATIVE;
 }
 

@@ -558,7 +558,7 @@ static bool sample_cell(preview *p, int sample, sheet_cell *cell)
     if (!show(&w, &p->sample_windows[sample], arena, cell, &scale))
         return false;
     say(p, cell, s->labels);
-    say(p, cell, s->modality);
+    say(p, cell, *s->modality ? anl_arena_printf(arena, "packed as %s", s->modality) : "");
     say(p, cell, spacing);
     say(p, cell, p->sample_windows[sample].text);
     say(p, cell, scale);
