@@ -25,6 +25,10 @@ build/samples/phantoms "$out/images" "$images" 1
 say "2/5 packing them into shards, split by patient"
 "$anlage" pack "$out/images" --labels "$out/images/labels.csv" --size 64 --keep-ids --out "$out/shards"
 
+# Some of them and their views, to look at in a browser.
+"$anlage" preview specs/pretrain/swav.yaml -o "$out/preview.html" --device "$device" \
+    --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set global_area="[0.5, 1.0]" --set local_area="[0.1, 0.4]"
+
 say "3/5 pretraining without labels"
 "$anlage" train specs/pretrain/swav.yaml --out "$out/pretrained" --device "$device" \
     --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set global_area="[0.5, 1.0]" --set local_area="[0.1, 0.4]" \

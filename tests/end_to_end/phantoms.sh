@@ -21,14 +21,12 @@ done
 check_fails "a format that there is not" 2 "usage: phantoms" "$phantoms" "$work/none" 1 1 --format bmp
 check_fails "volumes of one slice" 2 "usage: phantoms" "$phantoms" "$work/none" 1 1 --volumes --slices 1
 
-# shown FOLDER LINES: of each file, by its number, the lines of `inspect` that begin with one of LINES (for grep -E).
+# shown FOLDER LINES: of each file, by its name without the ending, the lines of `inspect` that begin with one of LINES (for grep -E).
 shown() {
     lines=$2
     case $2 in *affine*) lines="$2|       " ;; esac # … with the two rows below
-    for file in "$work/$1"/p*; do
-        name=$(basename "$file")
-        "$anlage" inspect "$file" | sed -n -E "s/^  (($lines) .*)\$/${name%%.*} \1/p" | sed 's/ HU / /'
-    done
+    [ -f "$work/$1.txt" ] || "$anlage" inspect "$work/$1"/p* > "$work/$1.txt"
+    awk -v lines="^  ($lines) " '/^[^ ]/ { name = $0; sub(/.*\//, "", name); sub(/\..*/, "", name) } $0 ~ lines { sub(/ HU /, " "); print name, $0 }' "$work/$1.txt"
 }
 # same NAME A B LINES: `inspect` says the same of all files of two folders.
 same() {
