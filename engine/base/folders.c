@@ -36,6 +36,13 @@ const char *anl_module_dicom(void)
                                                                    : ANL_MODULES_INSTALLED "/anlage_dicom.so";
 }
 
+const char *anl_module_preview(void)
+{
+    struct stat about;
+    return stat(ANL_PREVIEW_BUILT "/anlage_preview.so", &about) == 0 ? ANL_PREVIEW_BUILT "/anlage_preview.so"
+                                                                     : ANL_MODULES_INSTALLED "/anlage_preview.so";
+}
+
 const char *anl_folder_cache(anl_arena *arena)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

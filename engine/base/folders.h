@@ -12,6 +12,8 @@ const char *anl_folder_specs(anl_arena *arena);
 const char *anl_folder_rules(void);
 /* The module that reads DICOM, where the build has one. */
 const char *anl_module_dicom(void);
+/* The module that draws preview sheets, where the build has one. */
+const char *anl_module_preview(void);
 /* The folder for what can be made again (SPIR-V, pipelines, measured variants): $XDG_CACHE_HOME/anlage, else ~/.cache/anlage.
  * NULL where neither variable is set: then nothing is cached. It need not exist yet. */
 const char *anl_folder_cache(anl_arena *arena);

@@ -739,10 +739,8 @@ anl_status anl_preview(const anl_preview_options *options, anl_preview_report *r
     anl_status status = check_output(options, diagnostics);
     if (!status)
         status = open_session(&p, options->strength ? STRENGTHS : wanted);
-    if (!status) {
-        p.sheet.arena = p.session->arena;
+    if (!status)
         status = read_samples(&p, wanted);
-    }
     if (!status)
         status = prepare(&p);
     if (!status)

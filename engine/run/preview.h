@@ -1,45 +1,17 @@
 /* What the files of the preview share: the sheet, the draws of views, grey levels.
  * In: samples, graphs, values. Out: a sheet of pictures and texts, and its PNG or HTML.
  * preview.c puts sheets together, preview_draws.c knows draws, preview_show.c makes pictures of values, preview_png.c and
- * preview_html.c write. */
+ * preview_html.c write; preview_cairo.c draws. */
 #ifndef ANL_RUN_PREVIEW_H
 #define ANL_RUN_PREVIEW_H
 
 #include <anlage/preview.h>
 
 #include "graph/graph.h"
+#include "run/preview_sheet.h"
 #include "run/session.h"
 
 /* ---- the sheet ---- */
-typedef struct sheet_picture {
-    int width, height, channels; /* 1 grey, 3 RGB */
-    uint8_t *pixels;             /* owned by the sheet */
-    const char *caption;         /* "" */
-} sheet_picture;
-
-typedef struct sheet_cell {
-    const char *title;
-    sheet_picture pictures[3]; /* side by side: the planes of a volume */
-    int picture_count;
-    const char **lines; /* paragraphs below */
-    int line_count, line_capacity;
-} sheet_cell;
-
-typedef struct sheet_row {
-    const char *title;
-    sheet_cell *cells;
-    int cell_count;
-} sheet_row;
-
-typedef struct sheet {
-    anl_arena *arena;
-    const char *title;
-    const char **lines;
-    int line_count, line_capacity;
-    sheet_row *rows;
-    int row_count;
-} sheet;
-
 void sheet_free(sheet *s); /* the pixels; all else is in the arena */
 
 /* Whether this build draws PNGs (A0831), asked before the work begins. */

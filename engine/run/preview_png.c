@@ -1,243 +1,51 @@
-/* A sheet as one PNG, drawn by cairo.
- * In: pictures and texts. Out: the file, whole or not at all. Pictures lie at whole pixels, none is interpolated.
- * Everything is measured once to know the size, and then drawn by the same code. */
-#include <cairo.h>
+/* A sheet as a PNG file, drawn by a module that is loaded for it.
+ * In: pictures and texts. Out: the file, whole or not at all; or what hinders it.
+ * Single-threaded, as commands are. */
+#include <dlfcn.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folders.h"
 #include "run/preview.h"
+#include "run/preview_module.h"
 
-enum { MARGIN = 16, GAP = 14, PLANE_GAP = 4, LEAST_CELL = 132, MOST_SIDE = 32000, LINE = 3 };
-
-typedef struct page {
-    cairo_t *cairo;
-    bool draws; /* else only measures */
-    const sheet *sheet;
-    int *column; /* width of each column of cells */
-    int columns, width, height;
-} page;
-
-static void ink(page *p, double size, bool bold, double grey)
-{
-    cairo_select_font_face(p->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(p->cairo, size);
-    cairo_set_source_rgb(p->cairo, grey, grey, grey);
-}
-
-static double width_of(page *p, const char *text, size_t length)
-{
-    char part[512];
-    cairo_text_extents_t extents;
-    length = length < sizeof part ? length : sizeof part - 1;
-    memcpy(part, text, length);
-    part[length] = 0;
-    cairo_text_extents(p->cairo, part, &extents);
-    return extents.x_advance;
-}
-
-static size_t next_character(const char *text)
-{
-    size_t length = 1;
-    while (((unsigned char)text[length] & 0xc0) == 0x80)
-        length++;
-    return length;
-}
-
-/* How much of the text goes on one line: whole words, or what fits of a word that is wider than the line. */
-static size_t line_length(page *p, const char *text, int width)
-{
-    size_t fits = 0;
-    for (size_t at = 0; text[at];) {
-        at += strspn(text + at, " ");
-        at += strcspn(text + at, " ");
-        if (width_of(p, text, at) > width)
-            break;
-        fits = at;
-    }
-    if (fits)
-        return fits;
-    do
-        fits += next_character(text + fits);
-    while (text[fits] && text[fits] != ' ' && width_of(p, text, fits + next_character(text + fits)) <= width);
-    return fits;
-}
-
-/* A paragraph; returns where the next one begins. */
-static int paragraph(page *p, const char *text, int x, int y, int width, double size)
-{
-    const int step = (int)ceil(size) + LINE;
-    while (*text) {
-        const size_t length = line_length(p, text, width);
-        if (p->draws) {
-            char line[512];
-            const size_t copied = length < sizeof line ? length : sizeof line - 1;
-            memcpy(line, text, copied);
-            line[copied] = 0;
-            cairo_move_to(p->cairo, x, y + ceil(size));
-            cairo_show_text(p->cairo, line);
-        }
-        y += step;
-        text += length;
-        text += strspn(text, " ");
-    }
-    return y;
-}
-
-static bool paint(page *p, const sheet_picture *picture, int x, int y)
-{
-    if (!p->draws)
-        return true;
-    cairo_surface_t *image = cairo_image_surface_create(CAIRO_FORMAT_RGB24, picture->width, picture->height);
-    const bool good = cairo_surface_status(image) == CAIRO_STATUS_SUCCESS;
-    if (good) {
-        unsigned char *data = cairo_image_surface_get_data(image);
-        const int stride = cairo_image_surface_get_stride(image);
-        for (int v = 0; v < picture->height; v++)
-            for (int u = 0; u < picture->width; u++) {
-                const uint8_t *from = picture->pixels + ((size_t)v * (size_t)picture->width + (size_t)u) * (size_t)picture->channels;
-                const uint32_t red = from[0], green = from[picture->channels == 3], blue = from[picture->channels == 3 ? 2 : 0];
-                ((uint32_t *)(void *)(data + (size_t)v * (size_t)stride))[u] = red << 16 | green << 8 | blue;
-            }
-        cairo_surface_mark_dirty(image);
-        cairo_set_source_surface(p->cairo, image, x, y);
-        cairo_pattern_set_filter(cairo_get_source(p->cairo), CAIRO_FILTER_NEAREST);
-        cairo_paint(p->cairo);
-    }
-    cairo_surface_destroy(image);
-    return good;
-}
-
-static int cell_width(const sheet_cell *cell)
-{
-    int width = 0;
-    for (int i = 0; i < cell->picture_count; i++)
-        width += cell->pictures[i].width + (i ? PLANE_GAP : 0);
-    return width > LEAST_CELL ? width : LEAST_CELL;
-}
-
-static int draw_cell(page *p, const sheet_cell *cell, int x, int y, int width, bool *good)
-{
-    ink(p, 11, true, 0);
-    y = paragraph(p, cell->title, x, y, width, 11) + LINE;
-    int below = y, at = x;
-    for (int i = 0; i < cell->picture_count; i++) {
-        const sheet_picture *picture = &cell->pictures[i];
-        *good = paint(p, picture, at, y) && *good;
-        ink(p, 9, false, 0.35);
-        int end = paragraph(p, picture->caption, at, y + picture->height + 1, picture->width + PLANE_GAP, 9);
-        below = end > below ? end : below;
-        at += picture->width + PLANE_GAP;
-    }
-    y = below + LINE;
-    ink(p, 10, false, 0.2);
-    for (int i = 0; i < cell->line_count; i++)
-        y = paragraph(p, cell->lines[i], x, y, width, 10);
-    return y;
-}
-
-/* Lays all out; sets the height. False: no memory. */
-static bool lay_out(page *p)
-{
-    const sheet *s = p->sheet;
-    bool good = true;
-    const int width = p->width - 2 * MARGIN;
-    ink(p, 16, true, 0);
-    int y = paragraph(p, s->title, MARGIN, MARGIN, width, 16) + LINE;
-    ink(p, 11, false, 0.2);
-    for (int i = 0; i < s->line_count; i++)
-        y = paragraph(p, s->lines[i], MARGIN, y, width, 11);
-    for (int r = 0; r < s->row_count; r++) {
-        const sheet_row *row = &s->rows[r];
-        y += GAP / 2;
-        if (p->draws) {
-            cairo_set_source_rgb(p->cairo, 0.75, 0.75, 0.75);
-            cairo_rectangle(p->cairo, MARGIN, y, width, 1);
-            cairo_fill(p->cairo);
-        }
-        y += GAP / 2;
-        ink(p, 12, true, 0);
-        y = paragraph(p, row->title, MARGIN, y, width, 12) + LINE;
-        int end = y, x = MARGIN;
-        for (int c = 0; c < row->cell_count; c++) {
-            int below = draw_cell(p, &row->cells[c], x, y, p->column[c], &good);
-            end = below > end ? below : end;
-            x += p->column[c] + GAP;
-        }
-        y = end;
-    }
-    p->height = y + MARGIN;
-    return good;
-}
-
-static cairo_status_t take(void *context, const unsigned char *bytes, unsigned int length)
-{
-    anl_text_addn(context, (const char *)bytes, length);
-    return CAIRO_STATUS_SUCCESS;
-}
-
-static void open_page(page *p, cairo_surface_t *surface)
-{
-    p->cairo = cairo_create(surface);
-    cairo_font_options_t *options = cairo_font_options_create();
-    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
-    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
-    cairo_set_font_options(p->cairo, options);
-    cairo_font_options_destroy(options);
-}
+static const anl_span nowhere;
+static sheet_draw *draw; /* of the module, which stays for the life of the process */
 
 anl_status sheet_png_ready(const char *path, anl_diagnostics *diagnostics)
 {
-    (void)path;
-    (void)diagnostics;
-    return ANL_OK;
+    void *module = draw ? NULL : dlopen(anl_module_preview(), RTLD_NOW | RTLD_LOCAL);
+    if (module)
+        *(void **)&draw = dlsym(module, "anl_preview_module"); /* as POSIX has it: ISO C knows no way from a pointer to a function */
+    if (draw)
+        return ANL_OK;
+    const char *why = dlerror();
+    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_preview_missing, nowhere, "%s cannot be drawn: the module for it cannot be loaded: %s", path,
+                                     why ? why : "it lacks anl_preview_module");
+    anl_diagnostic_suggest(diagnostics, d, "write -o sheet.html, which needs none, or install cairo (Debian: libcairo2)");
+    return ANL_ERROR_FILE;
 }
 
 anl_status sheet_write_png(const sheet *s, const char *path, int *width, int *height, anl_diagnostics *diagnostics)
 {
-    static const anl_span nowhere;
-    page p = {.sheet = s};
-    for (int r = 0; r < s->row_count; r++)
-        p.columns = s->rows[r].cell_count > p.columns ? s->rows[r].cell_count : p.columns;
-    p.column = ANL_NEW_ARRAY(s->arena, int, p.columns + 1);
-    p.width = 2 * MARGIN - GAP;
-    for (int c = 0; c < p.columns; c++) {
-        for (int r = 0; r < s->row_count; r++)
-            if (c < s->rows[r].cell_count && cell_width(&s->rows[r].cells[c]) > p.column[c])
-                p.column[c] = cell_width(&s->rows[r].cells[c]);
-        p.width += p.column[c] + GAP;
+    anl_status status = sheet_png_ready(path, diagnostics);
+    if (status)
+        return status;
+    unsigned char *png;
+    size_t length;
+    if (!draw(s, width, height, &png, &length)) {
+        anl_diagnose(diagnostics, ANL_A_device_memory, nowhere, "not enough memory for a sheet of %d x %d pixels", *width, *height);
+        return ANL_ERROR_MEMORY;
     }
-    p.width = p.width < 480 ? 480 : p.width;
-    cairo_surface_t *measure = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 1, 1);
-    open_page(&p, measure);
-    lay_out(&p);
-    cairo_destroy(p.cairo);
-    cairo_surface_destroy(measure);
-    if (p.width > MOST_SIDE || p.height > MOST_SIDE) {
+    if (!png) {
         anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_preview_output, nowhere, "the sheet would be %d x %d pixels, more than a picture can have (%d)",
-                                         p.width, p.height, MOST_SIDE);
+                                         *width, *height, SHEET_MOST_SIDE);
         anl_diagnostic_suggest(diagnostics, d, "take fewer --samples, or write -o sheet.html");
         return ANL_ERROR_LIMIT;
     }
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, p.width, p.height);
-    open_page(&p, surface);
-    cairo_set_source_rgb(p.cairo, 1, 1, 1);
-    cairo_paint(p.cairo);
-    p.draws = true;
-    bool good = lay_out(&p) && cairo_status(p.cairo) == CAIRO_STATUS_SUCCESS;
-    anl_text png = {0};
-    good = good && cairo_surface_write_to_png_stream(surface, take, &png) == CAIRO_STATUS_SUCCESS;
-    cairo_destroy(p.cairo);
-    cairo_surface_destroy(surface);
-    anl_status status = ANL_OK;
-    if (!good) {
-        anl_diagnose(diagnostics, ANL_A_device_memory, nowhere, "not enough memory for a sheet of %d x %d pixels", p.width, p.height);
-        status = ANL_ERROR_MEMORY;
-    } else if (anl_file_write_atomic(path, png.data, png.length) != ANL_OK)
+    if (anl_file_write_atomic(path, png, length) != ANL_OK)
         status = sheet_cannot_write(path, strerror(errno), diagnostics);
-    anl_text_free(&png);
-    *width = p.width;
-    *height = p.height;
+    free(png);
     return status;
 }
