@@ -46,6 +46,7 @@ typedef struct preview {
     size_t unit_capacity;
     const char *group;       /* strengths: the one whose draws change … */
     const char *group_view;  /* … in this view … */
+    int shared;              /* … at this strength where they are one for all samples … */
     bool at_positions;       /* … and who draws at every position only, so that there is no range to go through */
     sheet sheet;
     int columns;
@@ -330,7 +331,7 @@ typedef struct setting {
 static double set_value(void *context, const view_draw *d, int64_t element, int64_t sample)
 {
     const setting *s = context;
-    return forced(s->p, s->view, d, element, sample);
+    return forced(s->p, s->view, d, element, d->shape.attrs.axis[0] >= 0 ? sample : s->p->shared);
 }
 
 /* Feeds one draw that has become an input. */
@@ -360,7 +361,7 @@ static anl_status feed_draw(preview *p, anl_phase *phase, int input, const char 
         int64_t element = 0;
         for (int a = 0; a < port->rank; a++)
             element += at[a] * step[a];
-        p->unit_values[e] = (float)forced(p, view, d, element, batch >= 0 ? at[batch] : MIDDLE);
+        p->unit_values[e] = (float)forced(p, view, d, element, batch >= 0 ? at[batch] : p->shared);
         for (int a = port->rank - 1; a >= 0 && ++at[a] == port->size[a]; a--)
             at[a] = 0;
     }
@@ -672,6 +673,14 @@ static bool only_at_positions(const view_draws *draws, const char *group)
     return true;
 }
 
+static bool shares_draws(const view_draws *draws, const char *group)
+{
+    for (int i = 0; i < draws->count; i++)
+        if (draws->draws[i].shape.attrs.axis[0] < 0 && !strcmp(draws->draws[i].group, group))
+            return true;
+    return false;
+}
+
 static anl_status strength_row(preview *p, int sample, const view *v, const char *group)
 {
     static const char *const titles[2][STRENGTHS] = {{"low", "middle", "high"}, {"off", "drawn", "drawn again"}};
@@ -679,6 +688,7 @@ static anl_status strength_row(preview *p, int sample, const view *v, const char
     p->group = group;
     p->group_view = v->name;
     p->at_positions = only_at_positions(&v->draws, group);
+    p->shared = LOW;
     anl_status status = run(p);
     if (status)
         return status;
@@ -693,6 +703,9 @@ static anl_status strength_row(preview *p, int sample, const view *v, const char
     bool good = sample_cell(p, sample, &row->cells[0]);
     setting set = {p, v->name};
     for (int s = 0; s < STRENGTHS && good; s++) {
+        p->shared = s;
+        if (s && shares_draws(&v->draws, group) && (status = run(p)))
+            return status;
         sheet_cell *cell = &row->cells[row->cell_count++];
         good = view_cell(p, v, s, 0, titles[p->at_positions][s], cell);
         say_draws(p, v, s, 0, group, set_value, &set, cell);

@@ -1,5 +1,5 @@
 /* The module that draws sheets: what crosses between it and the engine.
- * In: a sheet. Out: the bytes of a PNG. Loading cairo takes as long as all else of a command's start, so it is a library of its own, opened
+ * In: a sheet. Out: the bytes of a PNG. Loading cairo would add a third to every command's start, so this is a library of its own, opened
  * when a PNG is asked for; it needs nothing of the engine. */
 #ifndef ANL_RUN_PREVIEW_MODULE_H
 #define ANL_RUN_PREVIEW_MODULE_H

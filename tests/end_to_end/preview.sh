@@ -19,13 +19,24 @@ data:
     shards: $work/shards/train-*.h5
     fields:
       image: {axes: {channel: 1, y: 16, x: 16}}
+functions:
+  moved_by:
+    inputs: {image: [channel, ~space]}
+    params: {std: 0.1}
+    returns: image + normal(std=std)
 views:
   bright:
     - image
     - replicate: {view: 2}
     - random_intensity: {gain: [0.5, 0.9]}
+  moved:
+    - image
+    - moved_by
+  together:
+    - image
+    - _ + normal(std=0.1)
 graph:
-  score: linear(mean(bright, over=[y, x]), from=channel, to=feature, size=2)
+  score: linear(mean(bright[view=0] + moved + together, over=[y, x]), from=channel, to=feature, size=2)
 losses:
   least: {value: "mean(score, over=all)"}
 train:
@@ -70,9 +81,9 @@ check_fails "a split without shards" 1 "A0804" preview -o "$work/none.html" --sp
 check_fails "a split that there is not" 1 "A0832" preview -o "$work/none.html" --split tset
 sed "s|train-|lost-|" "$work/spec.yaml" > "$work/lost.yaml"
 check_fails "shards that are not there" 1 "A0804" "$anlage" preview "$work/lost.yaml" -o "$work/none.html"
-sed '/random_intensity/d; /replicate/d' "$work/spec.yaml" > "$work/still.yaml"
+sed '/random_intensity/d; /replicate/d; /- moved_by/d; /_ + normal/d; s/bright.view=0./bright/' "$work/spec.yaml" > "$work/still.yaml"
 check_fails "strengths of views that draw nothing" 1 "A0832" "$anlage" preview "$work/still.yaml" -o "$work/none.html" --strength
-sed '/^views/,/random_intensity/d; s/mean(bright/mean(image/' "$work/spec.yaml" > "$work/viewless.yaml"
+sed '/^views/,/_ + normal/d; s/bright.view=0. + moved + together/image/' "$work/spec.yaml" > "$work/viewless.yaml"
 check_fails "a recipe without views" 1 "A0832" "$anlage" preview "$work/viewless.yaml" -o "$work/none.html"
 if ls "$work" | grep -qE 'none|tmp'; then not_ok "failures leave no file"; else ok "failures leave no file"; fi
 exit $((failures != 0))

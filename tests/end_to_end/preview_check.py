@@ -88,18 +88,19 @@ def small(picture):
     return [[rows[y * ZOOM][x * ZOOM] for x in range(SIDE)] for y in range(SIDE)]
 
 
-def scaled(have, pixels, gain, slack):
+def changed(have, pixels, gain, offset, slack):
     for y in range(SIDE):
         for x in range(SIDE):
-            assert abs(have[y][x] - min(255, pixels[y][x] * gain)) <= slack, (x, y, have[y][x], pixels[y][x], gain)
+            wanted = min(255, max(0, pixels[y][x] * gain + 255 * offset))
+            assert abs(have[y][x] - wanted) <= slack, (x, y, have[y][x], pixels[y][x], gain, offset)
 
 
 def check_html(path):
-    seen, gains = set(), set()
+    seen, gains, offsets, same = set(), set(), set(), set()
     for title, cells in rows_of(path):
         number = int(re.search(r"i(\d+)\.png", title).group(1))
         seen.add(number)
-        assert len(cells) == 3, "a sample and two views"
+        assert len(cells) == 5, "a sample, two copies of a view, and two other views"
         assert cells[0][0] == "sample, 16 x 16" and "finding %d" % (number % 3) in cells[0][2] and "black 0, white 1" in cells[0][2], cells[0]
         assert small(cells[0][1]) == pixels_of(number), "the sample's own pixels"
         for copy in (1, 2):
@@ -108,17 +109,27 @@ def check_html(path):
             gain = float(re.fullmatch(r"random_intensity: gain ([0-9.]+)", " ".join(lines)).group(1))
             assert 0.5 <= gain < 0.9, gain
             gains.add(gain)
-            scaled(small(picture), pixels_of(number), gain, 0.7)
-    assert len(seen) == 3 and len(gains) == 6, (seen, gains)
+            changed(small(picture), pixels_of(number), gain, 0, 0.7)
+        for (name, picture, lines), wanted, call, values in (cells[3], "moved", "moved_by", offsets), (cells[4], "together", "together", same):
+            assert name == wanted + ", 16 x 16", name
+            values.add(float(re.fullmatch(call + r": value (-?[0-9.e-]+)", " ".join(lines)).group(1)))
+            changed(small(picture), pixels_of(number), 1, float(lines[0].split()[-1]), 0.8)
+    # a draw at the top is one for all samples; in a call each has its own
+    assert len(seen) == 3 and len(gains) == 6 and len(offsets) == 3 and len(same) == 1, (seen, gains, offsets, same)
 
 
 def check_strength(path):
-    ((title, cells),) = rows_of(path)
     number = int(re.search(r"i(\d+)\.png", open(path, encoding="utf-8").read()).group(1))
-    assert title == "bright: random_intensity", title
-    for (name, picture, lines), wanted, gain in zip(cells[1:], ("low", "middle", "high"), (0.5, 0.7, 0.9)):
+    rows = dict(rows_of(path))
+    assert list(rows) == ["bright: random_intensity", "moved: moved_by", "together: together"], list(rows)
+    strengths = ("low", "middle", "high")
+    for (name, picture, lines), wanted, gain in zip(rows["bright: random_intensity"][1:], strengths, (0.5, 0.7, 0.9)):
         assert name.startswith(wanted) and lines == ["random_intensity: gain %g" % gain], (name, lines)
-        scaled(small(picture), pixels_of(number), gain, 0.51)
+        changed(small(picture), pixels_of(number), gain, 0, 0.51)
+    for view, call in ("moved", "moved_by"), ("together", "together"):
+        for (name, picture, lines), wanted, offset in zip(rows[view + ": " + call][1:], strengths, (-0.1, 0, 0.1)):
+            assert name.startswith(wanted) and lines == ["%s: value %g" % (call, offset)], (name, lines)
+            changed(small(picture), pixels_of(number), 1, offset, 0.51)
 
 
 def check_png(png, sheet):
