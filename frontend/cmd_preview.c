@@ -36,22 +36,37 @@ static bool parse_window(const char *text, double window[2])
 
 int anl_cmd_preview(int argc, char **argv)
 {
-    static const struct option options[] = {{"output", required_argument, 0, 'o'},  {"samples", required_argument, 0, 'n'},
-                                            {"strength", no_argument, 0, 't'},      {"seed", required_argument, 0, 'e'},
-                                            {"split", required_argument, 0, 'p'},   {"window", required_argument, 0, 'w'},
-                                            {"device", required_argument, 0, 'd'},  {"threads", required_argument, 0, 'j'},
-                                            {"set", required_argument, 0, 's'},     {"help", no_argument, 0, 'h'},
+    static const struct option options[] = {{"output", required_argument, 0, 'o'},
+                                            {"samples", required_argument, 0, 'n'},
+                                            {"strength", no_argument, 0, 't'},
+                                            {"seed", required_argument, 0, 'e'},
+                                            {"split", required_argument, 0, 'p'},
+                                            {"window", required_argument, 0, 'w'},
+                                            {"device", required_argument, 0, 'd'},
+                                            {"threads", required_argument, 0, 'j'},
+                                            {"set", required_argument, 0, 's'},
+                                            {"help", no_argument, 0, 'h'},
                                             {0}};
     anl_preview_options o = {.seed = -1};
     text_list sets = {0};
     long long number;
     for (int c; (c = getopt_long(argc, argv, "ho:", options, NULL)) != -1;) {
         switch (c) {
-        case 'o': o.out = optarg; break;
-        case 't': o.strength = true; break;
-        case 'p': o.split = optarg; break;
-        case 'd': o.source.device = optarg; break;
-        case 's': list_add(&sets, optarg); break;
+        case 'o':
+            o.out = optarg;
+            break;
+        case 't':
+            o.strength = true;
+            break;
+        case 'p':
+            o.split = optarg;
+            break;
+        case 'd':
+            o.source.device = optarg;
+            break;
+        case 's':
+            list_add(&sets, optarg);
+            break;
         case 'n':
             if (!parse_integer(optarg, 1, &number) || number > 256)
                 return usage_error("preview", usage, "--samples takes a number from 1 to 256, not `%s`", optarg);
@@ -69,10 +84,15 @@ int anl_cmd_preview(int argc, char **argv)
             break;
         case 'w':
             if (!parse_window(optarg, o.window))
-                return usage_error("preview", usage, "--window takes a centre and a width above 0, such as 40,400, not `%s`", optarg);
+                return usage_error("preview", usage, "--window takes a centre and a width above 0, such as 40,400, not `%s`",
+                                   optarg);
             break;
-        case 'h': fputs(usage, stdout); return EXIT_GOOD;
-        default: fputs(usage, stderr); return EXIT_USAGE;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_GOOD;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
         }
     }
     if (optind + 1 != argc)
@@ -86,8 +106,8 @@ int anl_cmd_preview(int argc, char **argv)
     anl_preview_report report;
     anl_status status = anl_preview(&o, &report, diagnostics);
     if (status == ANL_OK) {
-        printf("%s: %d sample%s, %d view%s, %d row%s", o.out, report.samples, report.samples == 1 ? "" : "s", report.views, report.views == 1 ? "" : "s",
-               report.rows, report.rows == 1 ? "" : "s");
+        printf("%s: %d sample%s, %d view%s, %d row%s", o.out, report.samples, report.samples == 1 ? "" : "s", report.views,
+               report.views == 1 ? "" : "s", report.rows, report.rows == 1 ? "" : "s");
         if (report.width)
             printf(", %d x %d pixels", report.width, report.height);
         putchar('\n');

@@ -1,6 +1,7 @@
 /* Phantoms as DICOM (PS3.5, PS3.10): explicit little endian, nothing compressed.
- * In: a scan. Out: a file of one image, or one of several frames whose places stand in functional groups (PS3.3, C.7.6.16), as in the
- * enhanced objects of CT and MR. Written here because Debian's tools make no such files of arrays. */
+ * In: a scan. Out: a file of one image, or one of several frames whose places stand in functional groups (PS3.3, C.7.6.16), as in
+ * the enhanced objects of CT and MR. Written here, as DCMTK's
+ * tools would want a text dump and a process for each file. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

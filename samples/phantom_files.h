@@ -23,7 +23,8 @@ typedef struct phantom_scan {
 
 /* Pages of 16 bits (8: ultrasound); TIFF has no place for spacing along z, or for units. */
 bool phantom_write_tiff(const char *path, const phantom_scan *scan);
-/* NIfTI-1, gzipped where the name says so, x to the right and y to the front as is usual in it: turned about against the other formats. */
+/* NIfTI-1, gzipped where the name says so, x to the right and y to the front as is usual in it: turned about against the other
+ * formats. */
 bool phantom_write_nifti(const char *path, const phantom_scan *scan);
 /* One image, or one multi-frame image with a frame a slice; explicit little endian. */
 bool phantom_write_dicom(const char *path, const phantom_scan *scan);

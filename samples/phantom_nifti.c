@@ -52,7 +52,8 @@ bool phantom_write_nifti(const char *path, const phantom_scan *s)
     /* The library says on stderr what went wrong, but returns nothing: so the file is read again. */
     nifti_image_write(image);
     nifti_image *again = nifti_image_read(path, 1);
-    const bool good = again && again->nvox == image->nvox && !memcmp(again->data, image->data, (size_t)(image->nvox * image->nbyper));
+    const bool good =
+        again && again->nvox == image->nvox && !memcmp(again->data, image->data, (size_t)(image->nvox * image->nbyper));
     nifti_image_free(again);
     if (!good) {
         fprintf(stderr, "phantoms: %s could not be written\n", path);

@@ -9,6 +9,8 @@
 
 static const anl_span nowhere;
 
+enum { AT_ONCE = 4096 }; /* voxels on the stack */
+
 /* The text of one row of a data set of strings; "" where there is none. */
 static const char *row_text(const anl_shard *shard, const char *name, int64_t row, anl_arena *arena)
 {
@@ -96,9 +98,8 @@ static anl_status read_all(const anl_shard *shard, int64_t row, anl_arena *arena
     const anl_shard_image *i = &shard->image;
     const int64_t count = (int64_t)i->depth * i->height * i->width * i->channels;
     void *stored = status == ANL_OK ? malloc(anl_shard_image_bytes(i)) : NULL;
-    double *values = status == ANL_OK ? malloc(sizeof *values * (size_t)count) : NULL;
     out->voxels = status == ANL_OK ? malloc(sizeof *out->voxels * (size_t)count) : NULL;
-    if (status == ANL_OK && (!stored || !values || !out->voxels)) {
+    if (status == ANL_OK && (!stored || !out->voxels)) {
         snprintf(reason, ANL_REASON_SIZE, "no memory for sample %lld", (long long)row);
         status = ANL_ERROR_MEMORY;
     }
@@ -108,12 +109,15 @@ static anl_status read_all(const anl_shard *shard, int64_t row, anl_arena *arena
         double factor, shift;
         anl_shard_meaning(shard, row, &factor, &shift);
         const anl_scan scan = anl_shard_scan(i, stored);
-        anl_scan_stored(&scan, 0, count, values);
-        for (int64_t k = 0; k < count; k++)
-            out->voxels[k] = (float)(values[k] * factor + shift);
+        double some[AT_ONCE];
+        for (int64_t first = 0; first < count; first += AT_ONCE) {
+            const int64_t n = count - first < AT_ONCE ? count - first : AT_ONCE;
+            anl_scan_stored(&scan, first, n, some);
+            for (int64_t k = 0; k < n; k++)
+                out->voxels[first + k] = (float)(some[k] * factor + shift);
+        }
     }
     free(stored);
-    free(values);
     return status;
 }
 
@@ -133,8 +137,8 @@ anl_status anl_sample_read(const char *path, int64_t row, anl_arena *arena, anl_
     anl_hdf5_unlock();
     if (status != ANL_OK) {
         anl_sample_free(out);
-        anl_diagnose(diagnostics, status == ANL_ERROR_MEMORY ? ANL_A_device_memory : ANL_A_shard_invalid, nowhere, "sample %lld of %s cannot be read: %s",
-                     (long long)row, path, reason);
+        anl_diagnose(diagnostics, status == ANL_ERROR_MEMORY ? ANL_A_device_memory : ANL_A_shard_invalid, nowhere,
+                     "sample %lld of %s cannot be read: %s", (long long)row, path, reason);
     }
     return status;
 }

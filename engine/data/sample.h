@@ -11,13 +11,13 @@
 
 typedef struct anl_sample {
     anl_shard_image image;
-    float *voxels;       /* [z][y][x][channel], as the recipe's graph is given them; owned */
-    const char *file;    /* the source, or "" */
-    const char *labels;  /* "finding 1, kind mass", without those that are missing */
-    const char *unit;    /* "HU", or "" */
+    float *voxels;        /* [z][y][x][channel], as the recipe's graph is given them; owned */
+    const char *file;     /* the source, or "" */
+    const char *labels;   /* "finding 1, kind mass", without those that are missing */
+    const char *unit;     /* "HU", or "" */
     const char *modality; /* or "" */
-    double spacing[3];   /* mm along x, y, z; 0: not known */
-    double range[2];     /* relative values: what is 0 and what is 1 */
+    double spacing[3];    /* mm along x, y, z; 0: not known */
+    double range[2];      /* relative values: what is 0 and what is 1 */
 } anl_sample;
 
 /* Texts are in the arena. On failure nothing stays allocated (A0803). */

@@ -1,7 +1,8 @@
 /* Preview sheets: real samples beside the views that a recipe makes of them.
  * In: a recipe, its shards, a device. Out: a sheet, written as PNG or HTML.
- * The samples and draws are those of training's first step: the batch is cut down to what is shown, which changes neither, as a draw depends
- * on (seed, path, step, sample in the batch) alone. For strengths the draws become inputs, and each sample of the batch is one strength. */
+ * The samples and draws are those of training's first step: the batch is cut down to what is shown, which changes neither, as a
+ * draw depends on (seed, path, step, sample in the batch) alone. For strengths the draws become inputs, and each sample of the
+ * batch is one strength. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -44,10 +45,10 @@ typedef struct preview {
     float **values, **masks; /* the batch as it is fed */
     float *unit_values;      /* room for one draw of all of the batch */
     size_t unit_capacity;
-    const char *group;       /* strengths: the one whose draws change … */
-    const char *group_view;  /* … in this view … */
-    int shared;              /* … at this strength where they are one for all samples … */
-    bool at_positions;       /* … and who draws at every position only, so that there is no range to go through */
+    const char *group;      /* strengths: the one whose draws change … */
+    const char *group_view; /* … in this view … */
+    int shared;             /* … at this strength where they are one for all samples … */
+    bool at_positions;      /* … and who draws at every position only, so that there is no range to go through */
     sheet sheet;
     int columns;
 } preview;
@@ -84,7 +85,8 @@ static anl_status check_output(const anl_preview_options *o, anl_diagnostics *di
 {
     const bool png = ends_with(o->out, ".png");
     if (!png && !ends_with(o->out, ".html")) {
-        anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_preview_output, nowhere, "`%s` does not end with .png or .html", o->out);
+        anl_diagnostic *d =
+            anl_diagnose(diagnostics, ANL_A_preview_output, nowhere, "`%s` does not end with .png or .html", o->out);
         anl_diagnostic_suggest(diagnostics, d, "-o sheet.png or -o sheet.html");
         return ANL_ERROR_ARGUMENT;
     }
@@ -140,7 +142,8 @@ static void rewrite(void *context, anl_graph *graph)
     for (int v = 0; v < p->view_count; v++)
         for (int o = 0; o < graph->output_count; o++)
             if (!strcmp(graph->outputs[o].name, p->views[v].name))
-                draws_find(graph, graph->outputs[o].node, p->views[v].name, p->session->recipe, p->diagnostics, arena, &p->views[v].draws);
+                draws_find(graph, graph->outputs[o].node, p->views[v].name, p->session->recipe, p->diagnostics, arena,
+                           &p->views[v].draws);
     for (int i = 0; p->options->strength && i < graph->node_count; i++) {
         anl_node *node = graph->nodes[i];
         if (node->op != ANL_OP_UNIFORM && node->op != ANL_OP_NORMAL)
@@ -200,7 +203,8 @@ static anl_status prepare(preview *p)
     }
     s->rewrite = rewrite;
     s->rewrite_context = p;
-    anl_status status = anl_session_prepare(s, &p->options->source, ANL_PREPARE_TRAIN, 1000, names, recipe->view_count, p->diagnostics);
+    anl_status status =
+        anl_session_prepare(s, &p->options->source, ANL_PREPARE_TRAIN, 1000, names, recipe->view_count, p->diagnostics);
     if (!status && reads_state(s->phases[0].program))
         status = anl_session_initialize(s, p->diagnostics);
     int images = 0;
@@ -213,7 +217,8 @@ static anl_status prepare(preview *p)
         images += v->image;
     }
     if (!status && !images) {
-        anl_diagnose(p->diagnostics, ANL_A_preview_empty, recipe->views[0].span, "none of the recipe's views is an image with the axes y and x");
+        anl_diagnose(p->diagnostics, ANL_A_preview_empty, recipe->views[0].span,
+                     "none of the recipe's views is an image with the axes y and x");
         return ANL_ERROR_ARGUMENT;
     }
     return status;
@@ -230,7 +235,8 @@ static anl_status read_samples(preview *p, int wanted)
         if (!strcmp(p->options->split ? p->options->split : "train", splits[i]))
             split = i;
     if (split < 0) {
-        anl_diagnose(p->diagnostics, ANL_A_preview_empty, nowhere, "there is no split `%s`; there are train, valid and test", p->options->split);
+        anl_diagnose(p->diagnostics, ANL_A_preview_empty, nowhere, "there is no split `%s`; there are train, valid and test",
+                     p->options->split);
         return ANL_ERROR_ARGUMENT;
     }
     anl_status status = anl_session_dataset(s, split, p->diagnostics, &p->data);
@@ -254,12 +260,13 @@ static anl_status read_samples(preview *p, int wanted)
     }
     p->sheet.title = anl_arena_printf(s->arena, "%s", s->recipe->title ? s->recipe->title : p->options->source.spec);
     ANL_PUSH(s->arena, p->sheet.lines, p->sheet.line_count, p->sheet.line_capacity,
-             anl_arena_printf(s->arena, "%d of %lld samples of %s, in training order; draws as in its first step; seed %lld", p->sample_count,
-                              (long long)count, splits[split], (long long)s->facts.seed));
+             anl_arena_printf(s->arena, "%d of %lld samples of %s, in training order; draws as in its first step; seed %lld",
+                              p->sample_count, (long long)count, splits[split], (long long)s->facts.seed));
     return status;
 }
 
-/* The batch as it is fed: for strengths every sample of it is sample `only`, else each its own, the last one again where there are more. */
+/* The batch as it is fed: for strengths every sample of it is sample `only`, else each its own, the last one again where there
+ * are more. */
 static anl_status fill_batch(preview *p, int only)
 {
     const anl_static_recipe *facts = &p->session->facts;
@@ -301,10 +308,11 @@ static bool in_group(const preview *p, const char *view, const view_draw *d)
     return p->group && !strcmp(p->group_view, view) && !strcmp(p->group, d->group);
 }
 
-/* What a draw is set to for strengths: `sample` says which. Ranges at their ends for the group that is shown, in the middle for all others.
- * A chance happens for what lies within its call, and in its own group in the middle and high; else not. What is drawn at every
- * position stays random in its own group, equal for all strengths (or, where there is nothing else, off, drawn, and drawn again),
- * and in the middle elsewhere. Several normal values fall or rise: all alike would often be no change, as of a curve's slopes. */
+/* What a draw is set to for strengths: `sample` says which. Ranges at their ends for the group that is shown, in the middle for
+ * all others. A chance happens for what lies within its call, and in its own group in the middle and high; else not. What is
+ * drawn at every position stays random in its own group, equal for all strengths (or, where there is nothing else, off, drawn,
+ * and drawn again), and in the middle elsewhere. Several normal values fall or rise: all alike would often be no change, as of a
+ * curve's slopes. */
 static double forced(const preview *p, const char *view, const view_draw *d, int64_t element, int64_t sample)
 {
     const double last = 1 - 0x1p-24;
@@ -487,7 +495,8 @@ static bool choose_sample_windows(preview *p)
         grey_window *w = &p->sample_windows[i];
         *w = (grey_window){0, 1, "black 0, white 1"};
         if (s->image.values == ANL_VALUES_RELATIVE)
-            w->text = anl_arena_printf(arena, "black to white: %s, this sample's own range", number_range(arena, s->range[0], s->range[1], ""));
+            w->text = anl_arena_printf(arena, "black to white: %s, this sample's own range",
+                                       number_range(arena, s->range[0], s->range[1], ""));
         if (s->image.values != ANL_VALUES_UNIT)
             continue;
         double window[2] = {p->options->window[0], p->options->window[1]};
@@ -507,7 +516,8 @@ static bool choose_sample_windows(preview *p)
     return good;
 }
 
-/* The grey levels of a view: 0 to 1 where its values lie about there, else where most of all its images lie. The same for all rows. */
+/* The grey levels of a view: 0 to 1 where its values lie about there, else where most of all its images lie. The same for all
+ * rows. */
 static bool choose_view_windows(preview *p)
 {
     bool good = true;
@@ -537,7 +547,8 @@ static bool choose_view_windows(preview *p)
 /* "96 x 96", x first, as sizes of pictures are given. */
 static const char *size_text(anl_arena *arena, const int size[3], bool volume)
 {
-    return volume ? anl_arena_printf(arena, "%d x %d x %d", size[0], size[1], size[2]) : anl_arena_printf(arena, "%d x %d", size[0], size[1]);
+    return volume ? anl_arena_printf(arena, "%d x %d x %d", size[0], size[1], size[2])
+                  : anl_arena_printf(arena, "%d x %d", size[0], size[1]);
 }
 
 static void say(preview *p, sheet_cell *cell, const char *text)
@@ -553,8 +564,9 @@ static bool sample_cell(preview *p, int sample, sheet_cell *cell)
     const shown w = sample_shown(s);
     const char *scale = "", *spacing = "";
     if (s->spacing[0] > 0 && s->spacing[1] > 0)
-        spacing = s->image.volume ? anl_arena_printf(arena, "%.3g x %.3g x %.3g mm a voxel", s->spacing[0], s->spacing[1], s->spacing[2])
-                                  : anl_arena_printf(arena, "%.3g x %.3g mm a pixel", s->spacing[0], s->spacing[1]);
+        spacing = s->image.volume
+                      ? anl_arena_printf(arena, "%.3g x %.3g x %.3g mm a voxel", s->spacing[0], s->spacing[1], s->spacing[2])
+                      : anl_arena_printf(arena, "%.3g x %.3g mm a pixel", s->spacing[0], s->spacing[1]);
     cell->title = anl_arena_printf(arena, "sample, %s", size_text(arena, w.size, s->image.volume));
     if (!show(&w, &p->sample_windows[sample], arena, cell, &scale))
         return false;
@@ -567,7 +579,8 @@ static bool sample_cell(preview *p, int sample, sheet_cell *cell)
 }
 
 /* Beneath a view: what was drawn for it, one paragraph a call. only: this group alone, or NULL for all. */
-static void say_draws(preview *p, const view *v, int sample, int copy, const char *only, draw_unit *unit, void *context, sheet_cell *cell)
+static void say_draws(preview *p, const view *v, int sample, int copy, const char *only, draw_unit *unit, void *context,
+                      sheet_cell *cell)
 {
     anl_arena *arena = p->session->arena;
     int at[MOST_COPY_AXES];
@@ -603,7 +616,8 @@ static bool view_cell(preview *p, const view *v, int sample, int copy, const cha
     const char *scale = "", *which = "";
     if (v->copies > 1)
         which = anl_arena_printf(arena, " %d of %d", copy + 1, v->copies);
-    cell->title = anl_arena_printf(arena, "%s%s, %s", title, p->options->strength ? "" : which, size_text(arena, w.size, v->rank[2] >= 0));
+    cell->title =
+        anl_arena_printf(arena, "%s%s, %s", title, p->options->strength ? "" : which, size_text(arena, w.size, v->rank[2] >= 0));
     return show(&w, &v->window, arena, cell, &scale);
 }
 
@@ -727,8 +741,10 @@ static anl_status make_strengths(preview *p)
         return ANL_ERROR_ARGUMENT;
     }
     ANL_PUSH(arena, p->sheet.lines, p->sheet.line_count, p->sheet.line_capacity,
-             "each row: the draws of one augmentation at the low end, the middle and the high end of their ranges (normal ones at -1, 0 and 1 deviations, several "
-             "falling and rising; chances off, on, on); what is drawn at every pixel is the same in all three; all others in the middle, chances off");
+             "each row: the draws of one augmentation at the low end, the middle and the high end of their ranges (normal ones "
+             "at -1, 0 and 1 deviations, several "
+             "falling and rising; chances off, on, on); what is drawn at every pixel is the same in all three; all others in the "
+             "middle, chances off");
     if (p->sample_count == 1)
         ANL_PUSH(arena, p->sheet.lines, p->sheet.line_count, p->sheet.line_capacity, row_title(p, 0));
     p->sheet.rows = ANL_NEW_ARRAY(arena, sheet_row, rows * p->sample_count);
@@ -763,8 +779,9 @@ anl_status anl_preview(const anl_preview_options *options, anl_preview_report *r
         report->rows = p.sheet.row_count;
         for (int i = 0; i < p.view_count; i++)
             report->views += p.views[i].image;
-        status = ends_with(options->out, ".png") ? sheet_write_png(&p.sheet, options->out, &report->width, &report->height, diagnostics)
-                                                 : sheet_write_html(&p.sheet, options->out, diagnostics);
+        status = ends_with(options->out, ".png")
+                     ? sheet_write_png(&p.sheet, options->out, &report->width, &report->height, diagnostics)
+                     : sheet_write_html(&p.sheet, options->out, diagnostics);
     }
     sheet_free(&p.sheet);
     for (int i = 0; i < p.sample_count && p.samples; i++)

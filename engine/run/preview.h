@@ -53,15 +53,15 @@ void pool_free(value_pool *pool);
 typedef struct view_draw {
     const anl_graph *graph;
     const anl_node *node;
-    anl_node shape; /* the node as it was traced: axes, order of elements, key */
+    anl_node shape;            /* the node as it was traced: axes, order of elements, key */
     const char *group, *label; /* "random_affine_crop", "degrees" */
-    const anl_node **chain;    /* from the draw to the value that is shown: each has the one before and else constants as operands */
+    const anl_node **chain; /* from the draw to the value that is shown: each has the one before and else constants as operands */
     int chain_count, chain_capacity;
-    bool own[ANL_MAX_AXES];    /* of shape.attrs.over: an axis of its values, not of copies */
-    int64_t values;            /* of one copy of one sample */
-    bool condition; /* it decides whether: bernoulli(p) */
-    bool few;       /* few enough values for a sample to be told and set */
-    bool fixed;     /* it comes to the same whatever is drawn: a range of one number, a chance of 0 */
+    bool own[ANL_MAX_AXES]; /* of shape.attrs.over: an axis of its values, not of copies */
+    int64_t values;         /* of one copy of one sample */
+    bool condition;         /* it decides whether: bernoulli(p) */
+    bool few;               /* few enough values for a sample to be told and set */
+    bool fixed;             /* it comes to the same whatever is drawn: a range of one number, a chance of 0 */
 } view_draw;
 
 typedef struct view_draws {
@@ -71,19 +71,19 @@ typedef struct view_draws {
 } view_draws;
 
 /* All draws that the output of a view depends on, in the order of the graph. */
-void draws_find(const anl_graph *graph, const anl_node *view, const char *name, const anl_recipe *recipe, const anl_diagnostics *sources,
-                anl_arena *arena, view_draws *out);
+void draws_find(const anl_graph *graph, const anl_node *view, const char *name, const anl_recipe *recipe,
+                const anl_diagnostics *sources, anl_arena *arena, view_draws *out);
 /* Whether an axis tells copies of an image apart: not batch, nor one of the image. */
 bool axis_of_copies(const char *name);
 /* Which of the values of its copy an element is. */
 int64_t draw_place(const view_draw *draw, int64_t element);
 /* Whether one of a view's calls (a group) lies within another. */
 bool group_within(const char *group, const char *outer);
-/* What the draw comes to for a sample of the batch and the copy at these positions of copy axes, element after element: "0.81 1.2". unit gives
- * what is drawn, uniform or normal. */
+/* What the draw comes to for a sample of the batch and the copy at these positions of copy axes, element after element:
+ * "0.81 1.2". unit gives what is drawn, uniform or normal. */
 typedef double draw_unit(void *context, const view_draw *draw, int64_t element, int64_t sample);
-const char *draw_text(const view_draw *draw, int64_t sample, const char *const *copy_axes, const int *copy_at, int copy_count, draw_unit *unit,
-                      void *context, anl_arena *arena);
+const char *draw_text(const view_draw *draw, int64_t sample, const char *const *copy_axes, const int *copy_at, int copy_count,
+                      draw_unit *unit, void *context, anl_arena *arena);
 /* What the device draws: uniform in [0, 1) or normal. */
 double draw_value(const anl_node *node, int64_t element, int64_t sample, int64_t step);
 

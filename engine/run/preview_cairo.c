@@ -20,7 +20,8 @@ typedef struct page {
 
 static void ink(page *p, double size, bool bold, double grey)
 {
-    cairo_select_font_face(p->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_select_font_face(p->cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
+                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(p->cairo, size);
     cairo_set_source_rgb(p->cairo, grey, grey, grey);
 }
@@ -95,7 +96,8 @@ static bool paint(page *p, const sheet_picture *picture, int x, int y)
         const int stride = cairo_image_surface_get_stride(image);
         for (int v = 0; v < picture->height; v++)
             for (int u = 0; u < picture->width; u++) {
-                const uint8_t *from = picture->pixels + ((size_t)v * (size_t)picture->width + (size_t)u) * (size_t)picture->channels;
+                const uint8_t *from =
+                    picture->pixels + ((size_t)v * (size_t)picture->width + (size_t)u) * (size_t)picture->channels;
                 const uint32_t red = from[0], green = from[picture->channels == 3], blue = from[picture->channels == 3 ? 2 : 0];
                 ((uint32_t *)(void *)(data + (size_t)v * (size_t)stride))[u] = red << 16 | green << 8 | blue;
             }

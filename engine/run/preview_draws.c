@@ -1,7 +1,7 @@
 /* The draws that a view depends on: where they stand, what they are called, what they come to.
- * In: the graph of a view. Out: each draw with the call that it belongs to, a label, and its values, computed here as every device
- * computes them (Philox, see base/philox.h).
- * A draw is told as what stands in the text: uniform(degrees.first, degrees.last) as `degrees`, anything else as the node that it is in. */
+ * In: the graph of a view. Out: each draw with the call that it belongs to, a label, and its values, computed here as every
+ * device computes them (Philox, see base/philox.h). A draw is told as what stands in the text: uniform(degrees.first,
+ * degrees.last) as `degrees`, anything else as the node that it is in. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,14 +93,17 @@ static const char *range_name(const char *text, anl_arena *arena)
         const char *name = text + strlen(calls[i]);
         const size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
         const char *rest = name + length;
-        if (length && !strncmp(rest, ".first, ", 8) && !strncmp(rest + 8, name, length) && !strncmp(rest + 8 + length, ".last", 5))
+        if (length && !strncmp(rest, ".first, ", 8) && !strncmp(rest + 8, name, length) &&
+            !strncmp(rest + 8 + length, ".last", 5))
             return anl_arena_copy(arena, name, length);
     }
     return NULL;
 }
 
-/* "global.random_affine_crop.side" is `side` in `random_affine_crop`; a path that ends with a function is a draw in what that returns. */
-static void name_draw(view_draw *d, const char *path, const char *view, const char *ranged, const anl_recipe *recipe, anl_arena *arena)
+/* "global.random_affine_crop.side" is `side` in `random_affine_crop`; a path that ends with a function is a draw in what that
+ * returns. */
+static void name_draw(view_draw *d, const char *path, const char *view, const char *ranged, const anl_recipe *recipe,
+                      anl_arena *arena)
 {
     const size_t length = strlen(view);
     if (!strncmp(path, view, length) && path[length] == '.')
@@ -134,8 +137,8 @@ static double follow(const view_draw *d, double value)
     return value;
 }
 
-void draws_find(const anl_graph *graph, const anl_node *view, const char *name, const anl_recipe *recipe, const anl_diagnostics *sources,
-                anl_arena *arena, view_draws *out)
+void draws_find(const anl_graph *graph, const anl_node *view, const char *name, const anl_recipe *recipe,
+                const anl_diagnostics *sources, anl_arena *arena, view_draws *out)
 {
     bool *needed = ANL_NEW_ARRAY(arena, bool, graph->node_count);
     needed[view->id] = true;
@@ -150,7 +153,8 @@ void draws_find(const anl_graph *graph, const anl_node *view, const char *name, 
         view_draw d = {.graph = graph, .node = node, .shape = *node};
         d.values = 1;
         for (int a = 0; a < node->attrs.over_count; a++) {
-            d.own[a] = !axis_of_copies(anl_graph_axis_name(graph, node->attrs.over[a])) || anl_node_axis(view, node->attrs.over[a]) < 0;
+            d.own[a] =
+                !axis_of_copies(anl_graph_axis_name(graph, node->attrs.over[a])) || anl_node_axis(view, node->attrs.over[a]) < 0;
             d.values *= d.own[a] ? anl_node_size(node, node->attrs.over[a]) : 1;
         }
         d.few = d.values <= FEW;
@@ -168,8 +172,8 @@ void draws_find(const anl_graph *graph, const anl_node *view, const char *name, 
     }
 }
 
-const char *draw_text(const view_draw *d, int64_t sample, const char *const *copy_axes, const int *copy_at, int copy_count, draw_unit *unit,
-                      void *context, anl_arena *arena)
+const char *draw_text(const view_draw *d, int64_t sample, const char *const *copy_axes, const int *copy_at, int copy_count,
+                      draw_unit *unit, void *context, anl_arena *arena)
 {
     const anl_node *n = &d->shape;
     const bool truth = d->chain_count && d->chain[d->chain_count - 1]->dtype == ANL_BOOL;

@@ -11,10 +11,12 @@ static const char head[] =
     "<meta charset=\"utf-8\">\n"
     "<style>\n"
     "body { font: 13px sans-serif; margin: 16px; color: #222; background: #fff }\n"
-    "h1 { font-size: 18px; margin: 0 0 4px } h2 { font-size: 14px; margin: 12px 0 4px; border-top: 1px solid #bbb; padding-top: 8px }\n"
+    "h1 { font-size: 18px; margin: 0 0 4px } h2 { font-size: 14px; margin: 12px 0 4px; border-top: 1px solid #bbb; padding-top: "
+    "8px }\n"
     "p { margin: 0 0 2px } .row { display: flex; gap: 14px; align-items: flex-start; overflow-x: auto }\n"
     ".cell { flex: none } .cell b { display: block; margin-bottom: 3px } .cell p { font-size: 11px; max-width: 24em }\n"
-    ".planes { display: flex; gap: 4px; align-items: flex-start } figure { margin: 0 } figcaption { font-size: 10px; color: #666 }\n"
+    ".planes { display: flex; gap: 4px; align-items: flex-start } figure { margin: 0 } figcaption { font-size: 10px; color: #666 "
+    "}\n"
     "img { image-rendering: pixelated; display: block }\n"
     "</style>\n";
 
@@ -22,11 +24,20 @@ static void add_escaped(anl_text *out, const char *text)
 {
     for (; *text; text++)
         switch (*text) {
-        case '&': anl_text_add(out, "&amp;"); break;
-        case '<': anl_text_add(out, "&lt;"); break;
-        case '>': anl_text_add(out, "&gt;"); break;
-        case '"': anl_text_add(out, "&quot;"); break;
-        default: anl_text_addn(out, text, 1);
+        case '&':
+            anl_text_add(out, "&amp;");
+            break;
+        case '<':
+            anl_text_add(out, "&lt;");
+            break;
+        case '>':
+            anl_text_add(out, "&gt;");
+            break;
+        case '"':
+            anl_text_add(out, "&quot;");
+            break;
+        default:
+            anl_text_addn(out, text, 1);
         }
 }
 
@@ -42,8 +53,10 @@ static void add_base64(anl_text *out, const unsigned char *bytes, size_t length)
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < length; i += 3) {
         const size_t left = length - i;
-        const uint32_t three = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
-        const char four[4] = {digits[three >> 18], digits[three >> 12 & 63], left > 1 ? digits[three >> 6 & 63] : '=', left > 2 ? digits[three & 63] : '='};
+        const uint32_t three =
+            (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
+        const char four[4] = {digits[three >> 18], digits[three >> 12 & 63], left > 1 ? digits[three >> 6 & 63] : '=',
+                              left > 2 ? digits[three & 63] : '='};
         anl_text_addn(out, four, 4);
     }
 }
@@ -54,7 +67,8 @@ static bool add_picture(anl_text *out, const sheet_picture *picture)
     size_t length = 0;
     const bool good = anl_png_write(picture->pixels, picture->width, picture->height, picture->channels, &bytes, &length);
     if (good) {
-        anl_text_printf(out, "<figure><img width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", picture->width, picture->height);
+        anl_text_printf(out, "<figure><img width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", picture->width,
+                        picture->height);
         add_base64(out, bytes, length);
         anl_text_add(out, "\">\n");
         if (*picture->caption)

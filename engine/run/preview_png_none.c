@@ -6,8 +6,10 @@
 anl_status sheet_png_ready(const char *path, anl_diagnostics *diagnostics)
 {
     static const anl_span nowhere;
-    anl_diagnostic *d = anl_diagnose(diagnostics, ANL_A_preview_missing, nowhere, "this anlage was built without cairo, which draws %s", path);
-    anl_diagnostic_suggest(diagnostics, d, "write -o sheet.html, which needs none, or install cairo (Debian: libcairo2-dev) and build again");
+    anl_diagnostic *d =
+        anl_diagnose(diagnostics, ANL_A_preview_missing, nowhere, "this anlage was built without cairo, which draws %s", path);
+    anl_diagnostic_suggest(diagnostics, d,
+                           "write -o sheet.html, which needs none, or install cairo (Debian: libcairo2-dev) and build again");
     return ANL_ERROR_LIMIT;
 }
 

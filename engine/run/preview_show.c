@@ -1,6 +1,6 @@
 /* Pictures of values: grey levels, sizes, the planes of volumes.
- * In: an image or volume of floats and the window to show it in. Out: pixels of 8 bits, enlarged by whole factors or reduced by means, and
- * the range of values of many images together. */
+ * In: an image or volume of floats and the window to show it in. Out: pixels of 8 bits, enlarged by whole factors or reduced by
+ * means, and the range of values of many images together. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,10 @@
 /* Longest side of a picture on the sheet, and of a plane of a volume; and what a side may be before it is reduced. */
 enum { SIDE = 176, PLANE = 112, MOST = 256 };
 
-static double value_at(const shown *w, int64_t offset) { return w->doubles ? ((const double *)w->values)[offset] : (double)((const float *)w->values)[offset]; }
+static double value_at(const shown *w, int64_t offset)
+{
+    return w->doubles ? ((const double *)w->values)[offset] : (double)((const float *)w->values)[offset];
+}
 
 static uint8_t grey(double value, const grey_window *window)
 {
@@ -31,7 +34,8 @@ static void covered(int at, int from, int to, int *first, int *last)
 }
 
 /* The plane of axes `across` and `down` through `base`. */
-static bool draw_plane(const shown *w, int across, int down, int64_t base, int width, int height, const grey_window *window, sheet_picture *out)
+static bool draw_plane(const shown *w, int across, int down, int64_t base, int width, int height, const grey_window *window,
+                       sheet_picture *out)
 {
     const int channels = w->channels == 3 ? 3 : 1;
     *out = (sheet_picture){.width = width, .height = height, .channels = channels, .caption = ""};
@@ -66,12 +70,18 @@ bool show(const shown *w, const grey_window *window, anl_arena *arena, sheet_cel
         step[i] = volume && finest > 0 ? w->spacing[i] / finest : 1;
         longest = i < 2 || volume ? fmax(longest, w->size[i] * step[i]) : longest;
     }
+    if (!(longest < 1e6)) { /* spacings that cannot be meant */
+        longest = fmax(fmax(w->size[0], w->size[1]), volume ? w->size[2] : 0);
+        step[0] = step[1] = step[2] = 1;
+    }
     const double side = volume ? PLANE : SIDE;
     const double zoom = longest <= side ? floor(side / longest + 0.5) : longest <= MOST ? 1 : 1 / ceil(longest / MOST);
     int size[3];
     for (int i = 0; i < 3; i++)
         size[i] = (int)fmax(1, floor(w->size[i] * step[i] * zoom + 0.5));
-    *scale = zoom == 1 ? "" : zoom > 1 ? anl_arena_printf(arena, "enlarged %.0f times", zoom) : anl_arena_printf(arena, "reduced to 1/%.0f", 1 / zoom);
+    *scale = zoom == 1  ? ""
+             : zoom > 1 ? anl_arena_printf(arena, "enlarged %.0f times", zoom)
+                        : anl_arena_printf(arena, "reduced to 1/%.0f", 1 / zoom);
     static const int planes[3][3] = {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}; /* across, down, through */
     static const char axes[] = "xyz";
     for (int p = 0; p < (volume ? 3 : 1); p++) {

@@ -17,7 +17,8 @@ typedef struct anl_preview_options {
     int samples;       /* rows; 0: 4, with strength 1 */
     int64_t seed;      /* of order and draws; -1: the recipe's */
     bool strength;     /* a row for each augmentation: its draws at the low end, the middle and the high end of their ranges */
-    double window[2];  /* centre and width of the grey levels of samples that have a unit; width 0: HU 40, 400, else from the data */
+    double
+        window[2]; /* centre and width of the grey levels of samples that have a unit; width 0: HU 40, 400, else from the data */
 } anl_preview_options;
 
 typedef struct anl_preview_report {
@@ -25,9 +26,10 @@ typedef struct anl_preview_report {
     int width, height; /* pixels of a PNG; else 0 */
 } anl_preview_report;
 
-/* Writes the sheet: the first samples in training order with the views of training's first step, exactly as training with the same seed sees
- * them. The same recipe, shards, seed and device give the same bytes. ANL_ERROR_SPEC, _FILE: the recipe or its shards are wrong;
- * ANL_ERROR_ARGUMENT: nothing to show (A0832), or a file of another kind (A0830); the file is then as it was. */
+/* Writes the sheet: the first samples in training order with the views of training's first step, exactly as training with the
+ * same seed sees them. The same recipe, shards, seed and device give the same bytes. ANL_ERROR_SPEC, _FILE: the recipe or its
+ * shards are wrong; ANL_ERROR_ARGUMENT: nothing to show (A0832), or a file of another kind (A0830); the file is then as it was.
+ */
 anl_status anl_preview(const anl_preview_options *options, anl_preview_report *report, anl_diagnostics *diagnostics);
 
 #endif
