@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/sample.h"
+#include "data/shard_sample.h"
 #include "run/preview.h"
 
 static const anl_span nowhere;

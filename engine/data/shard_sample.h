@@ -1,8 +1,8 @@
 /* One sample of a shard, for people: its image with the meaning of its values, and all that the shard says of it.
  * In: a shard and the number of a sample in it. Out: voxels, file, labels, spacing, unit, range.
  * Takes the HDF5 lock itself. */
-#ifndef ANL_DATA_SAMPLE_H
-#define ANL_DATA_SAMPLE_H
+#ifndef ANL_DATA_SHARD_SAMPLE_H
+#define ANL_DATA_SHARD_SAMPLE_H
 
 #include <anlage/diagnostic.h>
 

@@ -1,7 +1,7 @@
 /* One sample of a shard, for people: its image with the meaning of its values, and all that the shard says of it.
  * In: a shard and the number of a sample in it. Out: voxels, file, labels, spacing, unit, range.
  * Opens the shard anew for each: for a handful of samples, not for training. */
-#include "data/sample.h"
+#include "data/shard_sample.h"
 
 #include <math.h>
 #include <stdlib.h>
