@@ -14,63 +14,11 @@
 
 #include "base/folders.h"
 #include "data/manifest.h"
-#include "data/shard.h"
-
-/* Open shards; each costs a file descriptor and its label columns. */
-#define MOST_OPEN 64
-
-typedef struct field {
-    anl_field declared; /* texts are in the data set's arena */
-    bool image;
-    bool volume;                                         /* has an axis z */
-    int channel, z, y, x;                                /* images: sizes; channel and z are 1 where the field has no such axis */
-    size_t stride_channel, stride_z, stride_y, stride_x; /* in declared order */
-    size_t values;                             /* per sample */
-    const char **columns;                      /* labels: columns in the shards */
-    int column_count;
-    bool one_hot;       /* one column of words; the axis runs over the words */
-    const char **words; /* the words of a column of words (then column_count is 1) */
-    int word_count;
-} field;
-
-typedef struct shard_entry {
-    const char *path;
-    int64_t first; /* number of its first sample in the whole set */
-    int group;     /* folder: shards of one pack share columns and patients */
-    int handle;    /* index of its open handle, or -1 */
-} shard_entry;
-
-typedef struct handle {
-    int shard; /* -1: free */
-    uint64_t used;
-    anl_shard file;
-    double **columns; /* [sum of column_count over label fields][samples] */
-} handle;
-
-struct anl_dataset {
-    anl_arena *arena;
-    field *fields;
-    int field_count, total_columns;
-    shard_entry *shards;
-    int shard_count;
-    int64_t raw_count;      /* samples in the shards */
-    int64_t count;          /* samples in the set */
-    int64_t *kept;          /* set -> shards, where labels are dropped together with their samples; else NULL */
-    uint8_t *known_patient; /* with a label subset by patient: whether a patient keeps its labels */
-    int64_t known_samples;  /* with a label subset by sample: how many of the raw samples keep theirs; -1: all */
-    uint64_t label_key;
-    int32_t *patient_of; /* [raw_count], loaded when asked for; -1: none */
-    int64_t patient_count;
-    anl_span span;
-    /* All below is under the HDF5 lock: whoever needs a handle needs the library next. */
-    handle handles[MOST_OPEN];
-    int most_open;
-    uint64_t clock;
-};
+#include "data/set.h"
 
 /* ---- shards and handles ---- */
 
-static void close_handle(anl_dataset *d, handle *h)
+static void close_handle(anl_dataset *d, anl_set_handle *h)
 {
     if (h->shard < 0)
         return;
@@ -84,7 +32,7 @@ static void close_handle(anl_dataset *d, handle *h)
 }
 
 /* Whether the words of a column are those the field was opened with. */
-static bool same_words(const field *f, char **words, size_t count)
+static bool same_words(const anl_set_field *f, char **words, size_t count)
 {
     if (!words || !f->words)
         return !words && !f->words;
@@ -96,7 +44,7 @@ static bool same_words(const field *f, char **words, size_t count)
     return true;
 }
 
-static anl_status check_image(const field *f, const anl_shard *shard, char *reason)
+static anl_status check_image(const anl_set_field *f, const anl_shard *shard, char *reason)
 {
     const anl_shard_image *i = &shard->image;
     const char *name = f->declared.name, *unit = f->declared.unit ? f->declared.unit : "";
@@ -130,7 +78,7 @@ static anl_status check_image(const field *f, const anl_shard *shard, char *reas
 }
 
 /* Opens a shard's file and reads what the fields need. Under the lock. */
-static anl_status open_handle(anl_dataset *d, int s, int64_t expected, handle *h, char *reason)
+static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_handle *h, char *reason)
 {
     anl_status status = anl_shard_open(d->shards[s].path, &h->file, reason);
     if (status != ANL_OK)
@@ -147,7 +95,7 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, handle *h
     }
     int at = 0;
     for (int f = 0; f < d->field_count && status == ANL_OK; f++) {
-        const field *field = &d->fields[f];
+        const anl_set_field *field = &d->fields[f];
         if (field->image)
             status = check_image(field, &h->file, reason);
         for (int c = 0; c < field->column_count && status == ANL_OK; c++, at++) {
@@ -175,20 +123,19 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, handle *h
     return ANL_OK;
 }
 
-static int64_t shard_samples(const anl_dataset *d, int s)
+int64_t anl_set_shard_samples(const anl_dataset *d, int s)
 {
     return (s + 1 < d->shard_count ? d->shards[s + 1].first : d->raw_count) - d->shards[s].first;
 }
 
-/* The open handle of shard s; the one used longest ago makes room. Under the lock. */
-static anl_status get_handle(anl_dataset *d, int s, int64_t expected, handle **out, char *reason)
+anl_status anl_set_handle_of(anl_dataset *d, int s, int64_t expected, anl_set_handle **out, char *reason)
 {
-    handle *h = NULL;
+    anl_set_handle *h = NULL;
     if (d->shards[s].handle >= 0)
         h = &d->handles[d->shards[s].handle];
     else {
         for (int i = 0; i < d->most_open; i++) {
-            handle *candidate = &d->handles[i];
+            anl_set_handle *candidate = &d->handles[i];
             if (candidate->shard < 0) {
                 h = candidate;
                 break;
@@ -206,24 +153,11 @@ static anl_status get_handle(anl_dataset *d, int s, int64_t expected, handle **o
     return ANL_OK;
 }
 
-static int find_shard(const anl_dataset *d, int64_t raw)
-{
-    int low = 0, high = d->shard_count - 1;
-    while (low < high) {
-        int middle = low + (high - low + 1) / 2;
-        if (d->shards[middle].first <= raw)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 /* ---- fields ---- */
 
 static bool axis_is(const anl_field *f, int axis, const char *name) { return strcmp(f->axis[axis], name) == 0; }
 
-static anl_status resolve_image(field *f, anl_diagnostics *diagnostics)
+static anl_status resolve_image(anl_set_field *f, anl_diagnostics *diagnostics)
 {
     f->image = true;
     f->channel = f->z = 1;
@@ -278,9 +212,8 @@ static bool has_name(const char *name, const char **names, int count)
     return false;
 }
 
-/* A shard that cannot be used, or (ANL_ERROR_SPEC) one that does not fit the fields. */
-static void report_shard(anl_diagnostics *diagnostics, anl_status status, anl_span span, const char *what, const char *path,
-                         const char *reason)
+void anl_set_report(anl_diagnostics *diagnostics, anl_status status, anl_span span, const char *what, const char *path,
+                    const char *reason)
 {
     bool field = status == ANL_ERROR_SPEC;
     anl_diagnostic *d =
@@ -290,7 +223,7 @@ static void report_shard(anl_diagnostics *diagnostics, anl_status status, anl_sp
 }
 
 /* Finds the columns behind a label field in a shard of the set. Under the lock. */
-static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shard, const char **names, int name_count,
+static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_shard *shard, const char **names, int name_count,
                                  anl_diagnostics *diagnostics, char *reason)
 {
     const anl_field *declared = &f->declared;
@@ -342,7 +275,7 @@ static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shar
         size_t word_count;
         anl_status status = anl_shard_labels(shard, f->columns[c], &values, &words, &word_count, reason);
         if (status != ANL_OK) {
-            report_shard(diagnostics, status, declared->span, "cannot read the labels of", d->shards[0].path, reason);
+            anl_set_report(diagnostics, status, declared->span, "cannot read the labels of", d->shards[0].path, reason);
             return status;
         }
         free(values);
@@ -382,11 +315,11 @@ static anl_status resolve_labels(anl_dataset *d, field *f, const anl_shard *shar
 
 static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count, anl_diagnostics *diagnostics)
 {
-    d->fields = ANL_NEW_ARRAY(d->arena, field, count + 1);
+    d->fields = ANL_NEW_ARRAY(d->arena, anl_set_field, count + 1);
     d->field_count = count;
     anl_status status = ANL_OK;
     for (int i = 0; i < count; i++) {
-        field *f = &d->fields[i];
+        anl_set_field *f = &d->fields[i];
         f->declared = fields[i];
         anl_field *to = &f->declared;
         to->name = anl_arena_text(d->arena, fields[i].name);
@@ -412,6 +345,7 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
             f->values *= (size_t)to->size[a];
         }
         if (has_y && has_x) {
+            d->has_image = true;
             anl_status one = resolve_image(f, diagnostics);
             status = one == ANL_OK ? status : one;
         } else if (strcmp(to->name, "image") == 0) {
@@ -456,9 +390,9 @@ static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options
             status = ANL_ERROR_LIMIT;
         else {
             d->shard_count = (int)found.gl_pathc;
-            d->shards = ANL_NEW_ARRAY(d->arena, shard_entry, d->shard_count);
+            d->shards = ANL_NEW_ARRAY(d->arena, anl_set_shard, d->shard_count);
             for (int i = 0; i < d->shard_count; i++)
-                d->shards[i] = (shard_entry){.path = anl_arena_text(d->arena, found.gl_pathv[i]), .handle = -1};
+                d->shards[i] = (anl_set_shard){.path = anl_arena_text(d->arena, found.gl_pathv[i]), .handle = -1};
         }
     }
     if (result != GLOB_NOSPACE)
@@ -474,15 +408,16 @@ static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
     anl_shard shard;
     anl_status status = anl_shard_open(d->shards[0].path, &shard, reason);
     if (status != ANL_OK) {
-        report_shard(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
+        anl_set_report(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
         return status;
     }
     const char **names;
     int name_count;
     status = anl_shard_columns(&shard, d->arena, &names, &name_count, reason);
     if (status != ANL_OK)
-        report_shard(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
+        anl_set_report(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
     bool good = status == ANL_OK;
+    d->sample_bytes = anl_shard_image_bytes(&shard.image);
     for (int f = 0; f < d->field_count && good; f++)
         if (!d->fields[f].image) {
             anl_status one = resolve_labels(d, &d->fields[f], &shard, names, name_count, diagnostics, reason);
@@ -506,7 +441,7 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
     anl_status status = ANL_OK;
     int reported = 0;
     for (int s = 0; s < d->shard_count && reported < 20; s++) {
-        shard_entry *entry = &d->shards[s];
+        anl_set_shard *entry = &d->shards[s];
         const char *slash = strrchr(entry->path, '/');
         size_t length = slash ? (size_t)(slash - entry->path) + 1 : 0;
         bool new_folder = !folder || strlen(folder) != length || strncmp(folder, entry->path, length) != 0;
@@ -526,10 +461,10 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
             known = NULL;
         int64_t samples = known ? known->samples : -1;
         if (new_folder || !known) {
-            handle *h;
-            anl_status one = get_handle(d, s, -1, &h, reason);
+            anl_set_handle *h;
+            anl_status one = anl_set_handle_of(d, s, -1, &h, reason);
             if (one != ANL_OK) {
-                report_shard(diagnostics, one, d->span, "cannot use the shard", entry->path, reason);
+                anl_set_report(diagnostics, one, d->span, "cannot use the shard", entry->path, reason);
                 status = status == ANL_OK ? one : status;
                 reported++;
                 continue;
@@ -594,12 +529,12 @@ static anl_status load_patients(anl_dataset *d, const char ***names_out, anl_are
     patient_table table = {0};
     anl_status status = ANL_OK;
     for (int s = 0; s < d->shard_count && status == ANL_OK; s++) {
-        handle *h;
+        anl_set_handle *h;
         int64_t *rows = NULL;
         char **names = NULL;
         size_t name_count = 0;
         *where = d->shards[s].path;
-        status = get_handle(d, s, shard_samples(d, s), &h, reason);
+        status = anl_set_handle_of(d, s, anl_set_shard_samples(d, s), &h, reason);
         if (status == ANL_OK)
             status = anl_shard_patients(&h->file, &rows, &names, &name_count, reason);
         if (status == ANL_OK) {
@@ -624,7 +559,7 @@ static anl_status load_patients(anl_dataset *d, const char ***names_out, anl_are
     return ANL_OK;
 }
 
-static bool sample_known(const anl_dataset *d, int64_t raw)
+bool anl_set_known(const anl_dataset *d, int64_t raw)
 {
     if (d->known_patient) {
         int32_t p = d->patient_of[raw];
@@ -678,7 +613,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
         anl_status status = load_patients(d, &names, arena, reason, &where);
         anl_hdf5_unlock();
         if (status != ANL_OK)
-            report_shard(diagnostics, status, options->span, "cannot read the patients of", where, reason);
+            anl_set_report(diagnostics, status, options->span, "cannot read the patients of", where, reason);
         else if (d->patient_count == 0)
             anl_diagnose(diagnostics, ANL_A_patients_unknown, options->span,
                          "labels are to be kept by patient, but the shards have no patients; they are kept by sample");
@@ -706,7 +641,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
     if (options->drop_unlabelled) {
         int64_t count = 0;
         for (int64_t i = 0; i < d->raw_count; i++)
-            count += sample_known(d, i);
+            count += anl_set_known(d, i);
         d->kept = malloc(sizeof *d->kept * (size_t)(count > 0 ? count : 1));
         if (!d->kept) {
             anl_diagnose(diagnostics, ANL_A_device_memory, options->span, "not enough memory for the numbers of %lld samples",
@@ -715,7 +650,7 @@ static anl_status choose_labels(anl_dataset *d, const anl_dataset_options *optio
         }
         d->count = 0;
         for (int64_t i = 0; i < d->raw_count; i++)
-            if (sample_known(d, i))
+            if (anl_set_known(d, i))
                 d->kept[d->count++] = i;
     }
     return ANL_OK;
@@ -733,10 +668,11 @@ anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field 
         d->span.file = anl_arena_text(arena, d->span.file);
     /* A quarter of the descriptors this process may have, at most: a recipe reads several sets. */
     long descriptors = sysconf(_SC_OPEN_MAX);
-    d->most_open = descriptors > 0 && descriptors / 4 < MOST_OPEN ? (int)(descriptors / 4) : MOST_OPEN;
+    d->most_kept = descriptors > 0 && descriptors < 4 * ANL_MOST_KEPT ? (int)(descriptors / 4) : ANL_MOST_KEPT;
+    d->most_open = descriptors > 0 && descriptors / 4 < ANL_MOST_OPEN ? (int)(descriptors / 4) : ANL_MOST_OPEN;
     if (d->most_open < 1)
         d->most_open = 1;
-    for (int i = 0; i < MOST_OPEN; i++)
+    for (int i = 0; i < ANL_MOST_OPEN; i++)
         d->handles[i].shard = -1;
     anl_status status = copy_fields(d, fields, field_count, diagnostics);
     if (status == ANL_OK)
@@ -763,7 +699,7 @@ void anl_dataset_free(anl_dataset **dataset)
     if (!d)
         return;
     anl_hdf5_lock();
-    for (int i = 0; i < MOST_OPEN; i++)
+    for (int i = 0; i < ANL_MOST_OPEN; i++)
         close_handle(d, &d->handles[i]);
     anl_hdf5_unlock();
     free(d->kept);
@@ -821,187 +757,8 @@ const char *anl_dataset_column(const anl_dataset *dataset, int field_index, int 
 {
     if (field_index < 0 || field_index >= dataset->field_count)
         return NULL;
-    const field *f = &dataset->fields[field_index];
+    const anl_set_field *f = &dataset->fields[field_index];
     if (f->one_hot)
         return index >= 0 && index < f->word_count ? f->words[index] : NULL;
     return index >= 0 && index < f->column_count ? f->columns[index] : NULL;
-}
-
-/* ---- reading ---- */
-
-typedef struct placing {
-    const field *field;
-    double factor, shift;
-    float *values;
-} placing;
-
-static void place_row(void *context, int z, int y, const double *row)
-{
-    const placing *p = context;
-    const field *f = p->field;
-    float *to = p->values + (size_t)z * f->stride_z + (size_t)y * f->stride_y;
-    for (int x = 0; x < f->x; x++)
-        for (int c = 0; c < f->channel; c++) /* through double: 255 * (1/255) is exactly 1 */
-            to[(size_t)x * f->stride_x + (size_t)c * f->stride_channel] =
-                (float)(row[(size_t)x * (size_t)f->channel + (size_t)c] * p->factor + p->shift);
-}
-
-/* Whether the field's values lie as the shard's do. */
-static bool same_order(const field *f)
-{
-    return f->stride_channel == 1 ? f->stride_x == (size_t)f->channel && f->stride_y == f->stride_x * (size_t)f->x &&
-                                        (!f->volume || f->stride_z == f->stride_y * (size_t)f->y)
-                                  : f->channel == 1 && f->stride_x == 1 && f->stride_y == (size_t)f->x &&
-                                        (!f->volume || f->stride_z == f->stride_y * (size_t)f->y);
-}
-
-/* The commonest case, all at once: a byte has few values, and two bytes go through double as all others do. */
-static bool convert_plain(const placing *p, const anl_shard_image *image, const void *stored)
-{
-    const size_t count = p->field->values;
-    const double factor = p->factor, shift = p->shift;
-    float *to = p->values;
-    if (image->type == ANL_VOXEL_U8) {
-        float value_of[256];
-        for (int v = 0; v < 256; v++)
-            value_of[v] = (float)(v * factor + shift);
-        for (size_t i = 0; i < count; i++)
-            to[i] = value_of[((const uint8_t *)stored)[i]];
-    } else if (image->type == ANL_VOXEL_U16)
-        for (size_t i = 0; i < count; i++)
-            to[i] = (float)(((const uint16_t *)stored)[i] * factor + shift);
-    else if (image->type == ANL_VOXEL_I16)
-        for (size_t i = 0; i < count; i++)
-            to[i] = (float)(((const int16_t *)stored)[i] * factor + shift);
-    else
-        return false;
-    return true;
-}
-
-/* Stored numbers to floats at the declared size and in the declared order. Outside the lock. */
-static anl_status convert_image(placing *p, const anl_shard_image *image, void *stored)
-{
-    const field *f = p->field;
-    anl_scan scan = anl_shard_scan(image, stored);
-    if (image->depth != f->z || image->height != f->y || image->width != f->x)
-        return anl_scan_resample(&scan, 0, f->x, f->y, f->z, place_row, p);
-    if (same_order(f) && convert_plain(p, image, stored))
-        return ANL_OK;
-    const int64_t values = (int64_t)f->x * f->channel;
-    double *row = malloc(sizeof(double) * (size_t)values);
-    if (!row)
-        return ANL_ERROR_MEMORY;
-    for (int z = 0; z < f->z; z++)
-        for (int y = 0; y < f->y; y++) {
-            anl_scan_stored(&scan, ((int64_t)z * f->y + y) * values, values, row);
-            place_row(p, z, y, row);
-        }
-    free(row);
-    return ANL_OK;
-}
-
-/* One label as the recipe sees it. False: missing. */
-static bool take_label(const field *f, double stored, float *value)
-{
-    bool missing = isnan(stored) || (f->declared.has_missing && (float)stored == (float)f->declared.missing);
-    *value = missing ? 0 : (float)stored;
-    return !missing;
-}
-
-static anl_status read_labels(const field *f, const double *stored, bool known, float *values, float *mask,
-                              anl_diagnostics *diagnostics, const char *path, int64_t at)
-{
-    bool all = true;
-    if (f->one_hot) {
-        float code;
-        all = take_label(f, stored[0], &code);
-        for (size_t i = 0; i < f->values; i++) {
-            values[i] = all && known && i == (size_t)code ? 1 : 0;
-            if (mask)
-                mask[i] = all && known ? 1 : 0;
-        }
-    } else
-        for (size_t i = 0; i < f->values; i++) {
-            bool here = take_label(f, stored[i], &values[i]);
-            all = all && here;
-            if (!known)
-                values[i] = 0;
-            if (mask)
-                mask[i] = here && known ? 1 : 0;
-        }
-    if (!all && !f->declared.has_mask && !f->declared.has_missing) {
-        anl_diagnostic *problem =
-            anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span, "sample %lld of %s has no label for the field `%s`",
-                         (long long)at, path, f->declared.name);
-        anl_diagnostic_note(diagnostics, problem,
-                            "give the field `mask: NAME` and select with `where=NAME`, or leave such rows out of labels.csv");
-        return ANL_ERROR_FORMAT;
-    }
-    return ANL_OK;
-}
-
-anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, float *values, float *mask,
-                            anl_diagnostics *diagnostics)
-{
-    if (sample < 0 || sample >= d->count || field_index < 0 || field_index >= d->field_count) {
-        anl_diagnose(diagnostics, ANL_A_shard_invalid, d->span, "there is no sample %lld of field %d", (long long)sample,
-                     field_index);
-        return ANL_ERROR_ARGUMENT;
-    }
-    const field *f = &d->fields[field_index];
-    int64_t raw = d->kept ? d->kept[sample] : sample;
-    int s = find_shard(d, raw);
-    int64_t at = raw - d->shards[s].first;
-    char reason[ANL_REASON_SIZE];
-    handle *h;
-    void *stored = NULL;
-    double labels_here[16], *labels = f->column_count > 16 ? anl_malloc(sizeof(double) * (size_t)f->column_count) : labels_here;
-    anl_shard_image about = {0};
-    anl_shard_place place;
-    bool direct = false; /* read past the library, outside of its lock */
-    placing placed = {.field = f, .values = values};
-    anl_hdf5_lock();
-    anl_status status = get_handle(d, s, shard_samples(d, s), &h, reason);
-    if (status == ANL_OK) {
-        about = h->file.image;
-        if (f->image) {
-            anl_shard_meaning(&h->file, at, &placed.factor, &placed.shift);
-            stored = malloc(anl_shard_image_bytes(&about));
-            if (stored) {
-                direct = anl_shard_locate(&h->file, at, &place);
-                if (!direct)
-                    status = anl_shard_read_image(&h->file, at, stored, reason);
-            } else {
-                snprintf(reason, sizeof reason, "no memory for an image");
-                status = ANL_ERROR_MEMORY;
-            }
-        } else {
-            int first = 0;
-            for (int before = 0; before < field_index; before++)
-                first += d->fields[before].column_count;
-            for (int c = 0; c < f->column_count; c++)
-                labels[c] = h->columns[first + c][at];
-        }
-    }
-    anl_hdf5_unlock();
-    if (direct)
-        status = anl_shard_read_place(&about, &place, stored, reason);
-    if (status != ANL_OK) {
-        char what[64];
-        snprintf(what, sizeof what, "cannot read sample %lld of", (long long)at);
-        report_shard(diagnostics, status, d->span, what, d->shards[s].path, reason);
-    } else if (f->image) {
-        status = convert_image(&placed, &about, stored);
-        if (status != ANL_OK)
-            anl_diagnose(diagnostics, ANL_A_device_memory, d->span, "not enough memory to resample sample %lld of %s", (long long)at,
-                         d->shards[s].path);
-        if (mask)
-            for (size_t i = 0; i < f->values; i++)
-                mask[i] = 1;
-    } else
-        status = read_labels(f, labels, sample_known(d, raw), values, mask, diagnostics, d->shards[s].path, at);
-    free(stored);
-    if (labels != labels_here)
-        free(labels);
-    return status;
 }

@@ -108,9 +108,13 @@ static anl_status measure(const anl_loader_bench_options *o, const glob_t *found
     anl_loader_options how = {.batch = o->batch > 0 ? o->batch : 64, .threads = o->threads};
     how.batch = how.batch > out->samples ? (int)out->samples : how.batch;
     const int64_t steps = out->samples / how.batch;
-    int64_t delivered = 0;
-    double spent = 0;
-    while (status == ANL_OK && spent < least) { /* epoch after epoch, each from files that are not in memory */
+    char *room = malloc(READ_BYTES);
+    if (!room)
+        status = ANL_ERROR_MEMORY;
+    int64_t delivered = 0, bytes = 0;
+    double spent = 0, plain = 0;
+    /* In turns, so that what else the machine does meets both alike; each from files that are not in memory. */
+    while (status == ANL_OK && (spent < least || plain < least)) {
         status = drop_all(found, o->warm, diagnostics);
         anl_loader *loader = NULL;
         how.seed++;
@@ -123,22 +127,15 @@ static anl_status measure(const anl_loader_bench_options *o, const glob_t *found
         spent += seconds() - began;
         delivered += steps * how.batch;
         anl_loader_free(&loader);
-    }
-    anl_dataset_free(&set);
-    char *room = malloc(READ_BYTES);
-    if (!room && status == ANL_OK)
-        status = ANL_ERROR_MEMORY;
-    int64_t bytes = 0;
-    double plain = 0;
-    for (int rounds = 0; status == ANL_OK && plain < least; rounds++) {
-        status = drop_all(found, o->warm, diagnostics);
-        bytes = rounds ? bytes : 0;
-        double began = seconds();
+        if (status == ANL_OK)
+            status = drop_all(found, o->warm, diagnostics);
+        began = seconds();
         for (size_t i = 0; i < found->gl_pathc && status == ANL_OK; i++)
             status = through(found->gl_pathv[i], false, room, &bytes, diagnostics);
         plain += seconds() - began;
     }
     free(room);
+    anl_dataset_free(&set);
     if (status != ANL_OK)
         return status;
     struct stat about;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -483,6 +484,34 @@ static anl_shard_filters filters_of(hid_t data)
                                                                                                     : ANL_FILTERS_OTHER;
 }
 
+struct anl_shard_file {
+    int descriptor;
+    atomic_int keepers;
+};
+
+static anl_shard_file *open_file(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return NULL;
+    /* Samples come in random order: what lies behind one is not the next, and anl_shard_expect says what is. */
+    posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM);
+    anl_shard_file *file = anl_malloc(sizeof *file);
+    file->descriptor = descriptor;
+    atomic_init(&file->keepers, 1);
+    return file;
+}
+
+void anl_shard_file_release(anl_shard_file **file)
+{
+    anl_shard_file *f = *file;
+    *file = NULL;
+    if (!f || atomic_fetch_sub(&f->keepers, 1) > 1)
+        return;
+    close(f->descriptor);
+    free(f);
+}
+
 /* A sample is read past the library where a chunk is a sample and its bytes are this machine's. */
 static void prepare_direct(anl_shard *shard, const char *path)
 {
@@ -500,7 +529,7 @@ static void prepare_direct(anl_shard *shard, const char *path)
     fits = fits && H5Tequal(type, stored_type(shard->image.type)) > 0;
     H5Tclose(type);
     if (fits)
-        shard->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+        shard->past = open_file(path);
 }
 
 static anl_status read_image_facts(anl_shard *out, char *reason)
@@ -567,7 +596,7 @@ static anl_status read_image_facts(anl_shard *out, char *reason)
 
 anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE])
 {
-    *out = (anl_shard){.file = -1, .data = -1, .descriptor = -1};
+    *out = (anl_shard){.file = -1, .data = -1};
     errno = 0;
     out->file = anl_hdf5_open(path);
     if (out->file < 0)
@@ -605,9 +634,8 @@ void anl_shard_close(anl_shard *shard)
         H5Fclose(shard->file);
     free(shard->range);
     free(shard->places);
-    if (shard->descriptor >= 0)
-        close(shard->descriptor);
-    *shard = (anl_shard){.file = -1, .data = -1, .descriptor = -1};
+    anl_shard_file_release(&shard->past);
+    *shard = (anl_shard){.file = -1, .data = -1};
 }
 
 anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE])
@@ -628,7 +656,7 @@ anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *st
 
 bool anl_shard_locate(anl_shard *shard, int64_t sample, anl_shard_place *out)
 {
-    if (shard->descriptor < 0)
+    if (!shard->past)
         return false;
     if (!shard->places)
         shard->places = calloc((size_t)shard->count, 2 * sizeof *shard->places);
@@ -646,17 +674,20 @@ bool anl_shard_locate(anl_shard *shard, int64_t sample, anl_shard_place *out)
         known[0] = address;
         known[1] = length;
     }
-    *out = (anl_shard_place){.descriptor = fcntl(shard->descriptor, F_DUPFD_CLOEXEC, 0),
-                             .filters = shard->filters,
-                             .address = known[0],
-                             .length = known[1]};
-    return out->descriptor >= 0;
+    atomic_fetch_add(&shard->past->keepers, 1);
+    *out = (anl_shard_place){.file = shard->past, .filters = shard->filters, .address = known[0], .length = known[1]};
+    return true;
+}
+
+void anl_shard_expect(const anl_shard_place *place)
+{
+    posix_fadvise(place->file->descriptor, (off_t)place->address, (off_t)place->length, POSIX_FADV_WILLNEED); /* advice: it may fail */
 }
 
 static anl_status read_bytes(const anl_shard_place *place, uint8_t *to, char *reason)
 {
     for (uint64_t done = 0; done < place->length;) {
-        ssize_t got = pread(place->descriptor, to + done, place->length - done, (off_t)(place->address + done));
+        ssize_t got = pread(place->file->descriptor, to + done, place->length - done, (off_t)(place->address + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -683,13 +714,9 @@ static anl_status inflate_place(const anl_shard_image *image, const anl_shard_pl
     return status;
 }
 
-anl_status anl_shard_read_place(const anl_shard_image *image, anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE])
+anl_status anl_shard_read_place(const anl_shard_image *image, const anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE])
 {
-    anl_status status =
-        place->filters == ANL_FILTERS_NONE ? read_bytes(place, stored, reason) : inflate_place(image, place, stored, reason);
-    close(place->descriptor);
-    place->descriptor = -1;
-    return status;
+    return place->filters == ANL_FILTERS_NONE ? read_bytes(place, stored, reason) : inflate_place(image, place, stored, reason);
 }
 
 typedef struct name_list {

@@ -107,9 +107,12 @@ typedef enum anl_shard_filters {
     ANL_FILTERS_OTHER,           /* the library reads */
 } anl_shard_filters;
 
+/* A file for reading past the library; closed with the last who keeps it. */
+typedef struct anl_shard_file anl_shard_file;
+
 typedef struct anl_shard {
-    hid_t file, data; /* data: the image */
-    int descriptor;   /* of the same file, for reading past the library; -1: the library reads */
+    hid_t file, data;     /* data: the image */
+    anl_shard_file *past; /* the same file, for reading past the library; NULL: the library reads */
     anl_shard_filters filters;
     uint64_t *places; /* [count][2]: address and length of each sample once it was looked for (the library goes through all chunks each time) */
     int64_t count;
@@ -124,13 +127,16 @@ void anl_shard_close(anl_shard *shard);
 anl_status anl_shard_read_image(const anl_shard *shard, int64_t sample, void *stored, char reason[ANL_REASON_SIZE]);
 /* Where a sample lies in the file, so that it can be read outside of the lock. false: the library must read it. */
 typedef struct anl_shard_place {
-    int descriptor; /* a duplicate: the shard may be closed meanwhile. anl_shard_read_place closes it */
+    anl_shard_file *file; /* kept open, whether the shard is closed meanwhile or not, until anl_shard_file_release */
     anl_shard_filters filters;
     uint64_t address, length;
 } anl_shard_place;
 bool anl_shard_locate(anl_shard *shard, int64_t sample, anl_shard_place *out);
-/* Reads what was located; not under the lock. */
-anl_status anl_shard_read_place(const anl_shard_image *image, anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE]);
+/* From here on not under the lock, by any thread. Tells the system that the place will be read soon; returns without waiting for it. */
+void anl_shard_expect(const anl_shard_place *place);
+/* Reads what was located. */
+anl_status anl_shard_read_place(const anl_shard_image *image, const anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE]);
+void anl_shard_file_release(anl_shard_file **file);
 /* What the graph is given of a stored value of the sample: stored * factor + shift. */
 void anl_shard_meaning(const anl_shard *shard, int64_t sample, double *factor, double *shift);
 /* Names of the label columns in the order of labels.csv; in the arena. */

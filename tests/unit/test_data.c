@@ -1301,8 +1301,8 @@ START_TEST(compressed_shards_hold_the_same)
     anl_hdf5_lock();
     ck_assert_int_eq(anl_shard_open(in_root("deflated/train-00000.h5"), &shard, reason), ANL_OK);
     ck_assert(anl_shard_locate(&shard, 0, &place));
-    close(place.descriptor);
     anl_shard_close(&shard);
+    anl_shard_file_release(&place.file);
     anl_hdf5_unlock();
     bytes[place.address + place.length / 2] ^= 0x55;
     write_bytes(in_root("deflated/train-00000.h5"), bytes, length);
@@ -1578,6 +1578,19 @@ START_TEST(more_shards_than_may_stay_open)
         ck_assert_int_eq(anl_dataset_read(set, i, 1, values, NULL, problems), ANL_OK);
         ck_assert_float_eq(values[0], i % 3 == 0 ? 1 : i % 3 == 1 ? 0 : 2);
     }
+    /* Read ahead, too: samples whose files are kept, and those for which that would be too many. */
+    anl_loader_options options = {.batch = 20, .threads = 3};
+    anl_loader *loader;
+    ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+    for (int k = 0; k < 12; k++) {
+        const anl_batch *batch;
+        ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+        for (int i = 0; i < 20; i++) {
+            ck_assert_float_eq(batch->values[0][576 * i + 4 * 24], (float)(pattern((int)batch->samples[i], 0, 0, 16) * (1.0 / 65535.0)));
+            ck_assert_float_eq(batch->values[1][i], batch->samples[i] % 3 == 0 ? 1 : batch->samples[i] % 3 == 1 ? 0 : 2);
+        }
+    }
+    anl_loader_free(&loader);
     anl_dataset_free(&set);
     setrlimit(RLIMIT_NOFILE, &before);
 }
@@ -1696,6 +1709,36 @@ START_TEST(ordered_pass_ends_with_a_padded_batch)
         anl_loader_free(&loader);
     }
     anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(loader_bench_counts_what_it_read)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "out");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    int64_t bytes = 0;
+    struct stat about;
+    for (int i = 0; i < report.shards; i++) {
+        ck_assert_int_eq(stat(in_root(anl_arena_printf(arena, "out/train-%05d.h5", i)), &about), 0);
+        bytes += about.st_size;
+    }
+    anl_loader_bench_options options = {.pattern = in_root("out/*.h5"), .batch = 8, .threads = 2, .seconds = 0.02};
+    anl_loader_bench_result r;
+    for (options.warm = false;; options.warm = true) {
+        ck_assert_int_eq(anl_loader_bench(&options, problems, &r), ANL_OK);
+        ck_assert_int_eq(r.samples, 60);
+        ck_assert_int_eq(r.bytes, bytes);
+        ck_assert_double_gt(r.plain_bytes_per_second, 0);
+        ck_assert_double_eq_tol(r.bytes_per_second, r.images_per_second * (double)bytes / 60, 1e-6 * r.bytes_per_second);
+        if (options.warm)
+            break;
+    }
+    options.pattern = in_root("none-*.h5");
+    ck_assert_int_eq(anl_loader_bench(&options, problems, &r), ANL_ERROR_FILE);
+    ck_assert(has_code(ANL_A_shard_missing));
 }
 END_TEST
 
@@ -1820,6 +1863,7 @@ int main(void)
         T(more_shards_than_may_stay_open),
         T(loader_is_resumable_and_the_same_for_any_number_of_threads),
         T(ordered_pass_ends_with_a_padded_batch),
+        T(loader_bench_counts_what_it_read),
         T(loader_hands_on_errors),
         T(inspect_tells_what_is_there),
         T(real_sets_pack),

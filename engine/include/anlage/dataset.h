@@ -65,7 +65,7 @@ anl_status anl_dataset_read(anl_dataset *dataset, int64_t sample, int field, flo
 /* Bijection of 0..count-1 onto itself, keyed; O(1), no memory: a Feistel network over the next power of four with cycle walking. */
 int64_t anl_order(int64_t index, int64_t count, uint64_t key);
 
-/* ---- loader: threads fill batches ahead of the step that uses them ---- */
+/* ---- loader: threads fill batches ahead of the step that uses them, and one more tells the disk ahead of them ---- */
 typedef struct anl_loader anl_loader;
 typedef struct anl_batch {
     int64_t step;
