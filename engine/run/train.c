@@ -26,6 +26,7 @@ typedef struct trainer {
     const char *metrics_path;
     int64_t step, total, last_checkpoint, first_step;
     double started, rate, mark_time;
+    double loop_started;
     int64_t mark_step;
     int stuck_steps;
     bool stuck_told;
@@ -148,6 +149,8 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
     write_number(t->metrics, t->rate);
     fputs(", \"seconds\": ", t->metrics);
     write_number(t->metrics, now - t->started);
+    fputs(", \"waited\": ", t->metrics); /* of these seconds, those in which there was no batch yet */
+    write_number(t->metrics, anl_loader_waited(t->loader));
     fputs("}\n", t->metrics);
     if (ferror(t->metrics)) {
         anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
@@ -345,7 +348,7 @@ static anl_status train_steps(trainer *t)
     anl_status status = ANL_OK;
     anl_phase *phase = NULL;
     t->first_step = t->mark_step = t->step;
-    t->mark_time = anl_seconds();
+    t->mark_time = t->loop_started = anl_seconds();
     bool stopped = false;
     while (t->step < t->total && !status) {
         stopped = t->options->stop && t->options->stop(t->options->context);
@@ -376,6 +379,11 @@ static anl_status train_steps(trainer *t)
         status = write_checkpoint(t, &written, &written_count, &written_capacity);
     if (!status && t->step == t->total && evaluate_every > 0)
         status = evaluate_now(t, 1);
+    if (t->step > t->first_step) {
+        double waited = anl_loader_waited(t->loader), whole = anl_seconds() - t->loop_started;
+        tell(t, anl_arena_printf(s->arena, "%lld steps in %.1f s; waited for data %.2f s (%.1f %%)", (long long)(t->step - t->first_step), whole, waited,
+                                 100 * waited / whole));
+    }
     return status ? status : stopped ? ANL_ERROR_STOPPED : ANL_OK;
 }
 

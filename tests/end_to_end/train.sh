@@ -15,6 +15,12 @@ pretrain() { # OUT DEVICE STEPS further arguments
 }
 
 check "pretraining runs on the host" pretrain "$work/host" host 40
+if grep -Eq ' 40 steps in [0-9.]+ s; waited for data [0-9.]+ s \([0-9.]+ %\)$' "$work/output" &&
+    [ "$(grep -Ec '"waited": [0-9.e-]+}$' "$work/host/metrics.jsonl")" -eq 40 ]; then
+    ok "it says how long it waited for data"
+else
+    not_ok "it says how long it waited for data" "$(tail -n 2 "$work/output")"
+fi
 check "the run keeps its recipe" "$anlage" lint "$work/host/spec.yaml"
 
 # Determinism: one thread or two, the same bits.
