@@ -31,17 +31,39 @@ static void close_handle(anl_dataset *d, anl_set_handle *h)
     h->shard = -1;
 }
 
-/* Whether the words of a column are those the field was opened with. */
-static bool same_words(const anl_set_field *f, char **words, size_t count)
+static int word_at(const anl_set_field *f, const char *word)
+{
+    for (int w = 0; w < f->word_count; w++)
+        if (!strcmp(f->words[w], word))
+            return w;
+    return -1;
+}
+
+/* The codes of one shard become the field's: shards of several sources have lists of words of their own. */
+static bool take_words(const anl_set_field *f, char **words, size_t count, double *values, int64_t samples)
 {
     if (!words || !f->words)
         return !words && !f->words;
-    if ((int)count != f->word_count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i], f->words[i]) != 0)
-            return false;
-    return true;
+    int *codes = anl_malloc(sizeof *codes * (count + 1));
+    bool known = true;
+    for (size_t w = 0; w < count; w++) {
+        codes[w] = word_at(f, words[w]);
+        known = known && codes[w] >= 0;
+    }
+    for (int64_t i = 0; i < samples && known; i++)
+        if (!isnan(values[i]))
+            values[i] = codes[(size_t)values[i]];
+    free(codes);
+    return known;
+}
+
+/* A column that the shard's source does not have is missing in all of its samples. */
+static double *all_missing(int64_t samples)
+{
+    double *values = malloc(sizeof *values * (size_t)samples);
+    for (int64_t i = 0; values && i < samples; i++)
+        values[i] = NAN;
+    return values;
 }
 
 static anl_status check_image(const anl_set_field *f, const anl_shard *shard, char *reason)
@@ -80,6 +102,7 @@ static anl_status check_image(const anl_set_field *f, const anl_shard *shard, ch
 /* Opens a shard's file and reads what the fields need. Under the lock. */
 static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_handle *h, char *reason)
 {
+    const anl_set_source *source = &d->sources[d->shards[s].source];
     anl_status status = anl_shard_open(d->shards[s].path, &h->file, reason);
     if (status != ANL_OK)
         return status;
@@ -99,10 +122,16 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
         if (field->image)
             status = check_image(field, &h->file, reason);
         for (int c = 0; c < field->column_count && status == ANL_OK; c++, at++) {
+            if (!anl_set_has_name(field->columns[c], source->names, source->name_count)) {
+                h->columns[at] = all_missing(h->file.count);
+                if (!h->columns[at])
+                    status = anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its labels");
+                continue;
+            }
             char **words;
             size_t word_count;
             status = anl_shard_labels(&h->file, field->columns[c], &h->columns[at], &words, &word_count, reason);
-            if (status == ANL_OK && !same_words(field, words, word_count)) {
+            if (status == ANL_OK && !take_words(field, words, word_count, h->columns[at], h->file.count)) {
                 snprintf(reason, ANL_REASON_SIZE, "its column `%.120s` has other words than the same column of the first shard",
                          field->columns[c]);
                 status = ANL_ERROR_SPEC;
@@ -188,7 +217,7 @@ static anl_status resolve_image(anl_set_field *f, anl_diagnostics *diagnostics)
     return ANL_OK;
 }
 
-static void suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem, const char *word, const char **names, int count)
+void anl_set_suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem, const char *word, const char **names, int count)
 {
     const char *nearest = anl_nearest(word, names, count);
     if (nearest)
@@ -204,7 +233,7 @@ static void suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem
     anl_text_free(&list);
 }
 
-static bool has_name(const char *name, const char **names, int count)
+bool anl_set_has_name(const char *name, const char **names, int count)
 {
     for (int i = 0; i < count; i++)
         if (strcmp(names[i], name) == 0)
@@ -222,10 +251,72 @@ void anl_set_report(anl_diagnostics *diagnostics, anl_status status, anl_span sp
         anl_diagnostic_note(diagnostics, d, "copy it anew, or pack the images again; `anlage inspect` says whether a shard can be read");
 }
 
-/* Finds the columns behind a label field in a shard of the set. Under the lock. */
-static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_shard *shard, const char **names, int name_count,
-                                 anl_diagnostics *diagnostics, char *reason)
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* The words of a column in all sources that have it, sorted; none where it holds numbers. first: the first shard of each source. */
+static anl_status gather_words(anl_dataset *d, anl_set_field *f, int column, const anl_shard *first, anl_diagnostics *diagnostics)
 {
+    char reason[ANL_REASON_SIZE];
+    int capacity = 0, seen = 0;
+    for (int s = 0; s < d->source_count; s++) {
+        const anl_set_source *source = &d->sources[s];
+        const char *path = d->shards[source->first_shard].path;
+        if (!anl_set_has_name(f->columns[column], source->names, source->name_count))
+            continue;
+        double *values;
+        char **words;
+        size_t count;
+        anl_status status = anl_shard_labels(&first[s], f->columns[column], &values, &words, &count, reason);
+        if (status != ANL_OK) {
+            anl_set_report(diagnostics, status, f->declared.span, "cannot read the labels of", path, reason);
+            return status;
+        }
+        free(values);
+        if (words && f->column_count > 1)
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
+                         "column `%s` of the field `%s` holds words; among several columns all must hold numbers", f->columns[column],
+                         f->declared.name);
+        else if (seen++ && !words != !f->words)
+            anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span,
+                         "column `%s` of the field `%s` holds words in one source and numbers in another (%s)", f->columns[column],
+                         f->declared.name, path);
+        else {
+            for (size_t w = 0; words && w < count; w++)
+                if (word_at(f, words[w]) < 0)
+                    ANL_PUSH(d->arena, f->words, f->word_count, capacity, anl_arena_text(d->arena, words[w]));
+            free(words);
+            continue;
+        }
+        free(words);
+        return ANL_ERROR_SPEC;
+    }
+    if (f->word_count > 1)
+        qsort(f->words, (size_t)f->word_count, sizeof *f->words, by_text);
+    return ANL_OK;
+}
+
+/* A source without one of the columns: the field must be able to say so. */
+static anl_status check_absent(const anl_dataset *d, const anl_set_field *f, anl_diagnostics *diagnostics)
+{
+    if (f->declared.has_mask || f->declared.has_missing)
+        return ANL_OK;
+    for (int s = 0; s < d->source_count; s++)
+        for (int c = 0; c < f->column_count; c++)
+            if (!anl_set_has_name(f->columns[c], d->sources[s].names, d->sources[s].name_count)) {
+                anl_diagnostic *problem =
+                    anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span, "the source `%s` has no column `%s` for the field `%s`",
+                                 d->sources[s].name, f->columns[c], f->declared.name);
+                anl_diagnostic_note(diagnostics, problem, "where labels may be missing, give the field `mask: NAME` and select with `where=NAME`");
+                return ANL_ERROR_SPEC;
+            }
+    return ANL_OK;
+}
+
+/* Finds the columns behind a label field in the sources. Under the lock. */
+static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_shard *first, const char **names, int name_count,
+                                 anl_diagnostics *diagnostics)
+{
+    const char *where = d->source_count > 1 ? "any of the sources" : d->shards[0].path;
     const anl_field *declared = &f->declared;
     int capacity = 0;
     if (declared->rank > 1) {
@@ -246,7 +337,7 @@ static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_sha
             if (to > from)
                 ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, from, (size_t)(to - from)));
         }
-    } else if (has_name(declared->name, names, name_count))
+    } else if (anl_set_has_name(declared->name, names, name_count))
         ANL_PUSH(d->arena, f->columns, f->column_count, capacity, declared->name);
     else {
         size_t length = strlen(declared->name);
@@ -256,44 +347,24 @@ static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_sha
     }
     if (f->column_count == 0) {
         anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                                               "no column for the field `%s` in %s", declared->name, d->shards[0].path);
-        suggest_column(diagnostics, problem, declared->name, names, name_count);
+                                               "no column for the field `%s` in %s", declared->name, where);
+        anl_set_suggest_column(diagnostics, problem, declared->name, names, name_count);
         return ANL_ERROR_SPEC;
     }
     for (int c = 0; c < f->column_count; c++)
-        if (!has_name(f->columns[c], names, name_count)) {
+        if (!anl_set_has_name(f->columns[c], names, name_count)) {
             anl_diagnostic *problem =
                 anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "no column `%s` for the field `%s` in %s",
                              f->columns[c], declared->name, d->shards[0].path);
-            suggest_column(diagnostics, problem, f->columns[c], names, name_count);
+            anl_set_suggest_column(diagnostics, problem, f->columns[c], names, name_count);
             return ANL_ERROR_SPEC;
         }
     /* A column of words stands alone: as its code, or one-hot along an axis as long as its list of words. */
-    for (int c = 0; c < f->column_count; c++) {
-        double *values;
-        char **words;
-        size_t word_count;
-        anl_status status = anl_shard_labels(shard, f->columns[c], &values, &words, &word_count, reason);
-        if (status != ANL_OK) {
-            anl_set_report(diagnostics, status, declared->span, "cannot read the labels of", d->shards[0].path, reason);
-            return status;
-        }
-        free(values);
-        if (words && f->column_count == 1) {
-            f->word_count = (int)word_count;
-            f->words = ANL_NEW_ARRAY(d->arena, const char *, word_count + 1);
-            for (size_t w = 0; w < word_count; w++)
-                f->words[w] = anl_arena_text(d->arena, words[w]);
-        } else if (words) {
-            anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                         "column `%s` of the field `%s` holds words; among several columns all must hold numbers", f->columns[c],
-                         declared->name);
-            status = ANL_ERROR_SPEC;
-        }
-        free(words);
-        if (status != ANL_OK)
-            return status;
-    }
+    anl_status status = check_absent(d, f, diagnostics);
+    for (int c = 0; c < f->column_count && status == ANL_OK; c++)
+        status = gather_words(d, f, c, first, diagnostics);
+    if (status != ANL_OK)
+        return status;
     if (f->words && declared->rank == 1 && f->word_count == wanted)
         f->one_hot = true;
     else if (f->words && declared->rank == 1) {
@@ -307,7 +378,7 @@ static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_sha
         anl_diagnostic *problem =
             anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` needs %d column%s, but %d %s given",
                          declared->name, wanted, wanted == 1 ? "" : "s", f->column_count, f->column_count == 1 ? "is" : "are");
-        suggest_column(diagnostics, problem, declared->name, names, name_count);
+        anl_set_suggest_column(diagnostics, problem, declared->name, names, name_count);
         return ANL_ERROR_SPEC;
     }
     return ANL_OK;
@@ -358,74 +429,119 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
 
 /* ---- opening ---- */
 
-static int by_path(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-/* The paths that match, sorted by bytes whatever the locale. */
-static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options, anl_diagnostics *diagnostics)
+/* The paths that match a pattern, sorted by bytes whatever the locale. The caller calls globfree where it is ANL_OK. */
+static anl_status find_shards(const char *folder, const char *source_pattern, anl_span span, anl_diagnostics *diagnostics, glob_t *found)
 {
     anl_text pattern = {0};
-    if (options->pattern[0] != '/' && options->folder && options->folder[0]) {
-        for (const char *c = options->folder; *c; c++) { /* the folder is a name, not a pattern */
+    if (source_pattern[0] != '/' && folder && folder[0]) {
+        for (const char *c = folder; *c; c++) { /* the folder is a name, not a pattern */
             if (strchr("*?[]{}\\~", *c))
                 anl_text_add(&pattern, "\\");
             anl_text_addn(&pattern, c, 1);
         }
         anl_text_add(&pattern, "/");
     }
-    anl_text_add(&pattern, options->pattern);
-    glob_t found;
+    anl_text_add(&pattern, source_pattern);
     errno = 0;
-    int result = glob(pattern.data, GLOB_NOSORT | GLOB_BRACE, NULL, &found);
-    anl_status status = ANL_OK;
+    int result = glob(pattern.data, GLOB_NOSORT | GLOB_BRACE, NULL, found);
     if (result != 0) {
         anl_diagnostic *problem =
-            anl_diagnose(diagnostics, ANL_A_shard_missing, options->span, "no shard matches %s%s%s", pattern.data,
+            anl_diagnose(diagnostics, ANL_A_shard_missing, span, "no shard matches %s%s%s", pattern.data,
                          result == GLOB_NOMATCH ? "" : ": ", result == GLOB_NOMATCH ? "" : strerror(errno ? errno : EIO));
         anl_diagnostic_note(diagnostics, problem,
                             "shards are written by `anlage pack DIR --labels labels.csv --size N --out DIR`");
-        status = ANL_ERROR_FILE;
-    } else {
-        qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_path);
-        if (found.gl_pathc > INT32_MAX / 2)
+        if (result != GLOB_NOSPACE)
+            globfree(found);
+    } else
+        qsort(found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, by_text);
+    anl_text_free(&pattern);
+    return result == 0 ? ANL_OK : ANL_ERROR_FILE;
+}
+
+/* All sources, and the shards of each; a set without sources is one of itself. */
+static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options, anl_diagnostics *diagnostics)
+{
+    const anl_dataset_source whole = {.name = "data", .pattern = options->pattern, .weight = 1, .span = options->span};
+    const anl_dataset_source *sources = options->source_count > 0 ? options->sources : &whole;
+    d->source_count = options->source_count > 0 ? options->source_count : 1;
+    d->sources = ANL_NEW_ARRAY(d->arena, anl_set_source, d->source_count);
+    if (d->source_count > d->most_open) {
+        anl_diagnose(diagnostics, ANL_A_out_of_range, options->span, "a mixture of %d sources is too many; at most %d can be open at once",
+                     d->source_count, d->most_open);
+        return ANL_ERROR_LIMIT;
+    }
+    glob_t *found = anl_malloc(sizeof *found * (size_t)d->source_count);
+    anl_status status = ANL_OK;
+    int opened = 0;
+    size_t total = 0;
+    for (; opened < d->source_count && status == ANL_OK; opened++) {
+        const anl_dataset_source *source = &sources[opened];
+        d->sources[opened] = (anl_set_source){
+            .name = anl_arena_text(d->arena, source->name), .span = source->span, .weight = source->weight, .first_shard = (int)total};
+        if (!(source->weight > 0 && isfinite(source->weight))) {
+            anl_diagnose(diagnostics, ANL_A_out_of_range, source->span, "the weight of the source `%s` is %g; it must be above 0", source->name,
+                         source->weight);
+            status = ANL_ERROR_SPEC;
+            break;
+        }
+        status = find_shards(options->folder, source->pattern, source->span, diagnostics, &found[opened]);
+        if (status != ANL_OK)
+            break;
+        total += found[opened].gl_pathc;
+        d->sources[opened].shard_count = (int)found[opened].gl_pathc;
+        if (total > INT32_MAX / 2) {
+            anl_diagnose(diagnostics, ANL_A_out_of_range, source->span, "more than %d shards", INT32_MAX / 2);
             status = ANL_ERROR_LIMIT;
-        else {
-            d->shard_count = (int)found.gl_pathc;
-            d->shards = ANL_NEW_ARRAY(d->arena, anl_set_shard, d->shard_count);
-            for (int i = 0; i < d->shard_count; i++)
-                d->shards[i] = (anl_set_shard){.path = anl_arena_text(d->arena, found.gl_pathv[i]), .handle = -1};
         }
     }
-    if (result != GLOB_NOSPACE)
-        globfree(&found);
-    anl_text_free(&pattern);
+    if (status == ANL_OK)
+        d->shards = ANL_NEW_ARRAY(d->arena, anl_set_shard, total);
+    for (int s = 0; s < opened; s++) {
+        for (size_t i = 0; i < found[s].gl_pathc && status == ANL_OK; i++)
+            d->shards[d->shard_count++] =
+                (anl_set_shard){.path = anl_arena_text(d->arena, found[s].gl_pathv[i]), .source = s, .handle = -1};
+        globfree(&found[s]);
+    }
+    free(found);
     return status;
 }
 
-/* Opens the first shard and resolves the label columns. Under the lock. */
+/* Opens the first shard of each source and resolves the label columns. Under the lock. */
 static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
 {
     char reason[ANL_REASON_SIZE];
-    anl_shard shard;
-    anl_status status = anl_shard_open(d->shards[0].path, &shard, reason);
-    if (status != ANL_OK) {
-        anl_set_report(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
-        return status;
+    anl_shard *first = anl_malloc(sizeof *first * (size_t)d->source_count);
+    const char **names = NULL; /* of all sources, in the order in which they first come */
+    int name_count = 0, capacity = 0, opened = 0;
+    anl_status status = ANL_OK;
+    for (; opened < d->source_count && status == ANL_OK; opened++) {
+        anl_set_source *source = &d->sources[opened];
+        const char *path = d->shards[source->first_shard].path;
+        status = anl_shard_open(path, &first[opened], reason);
+        if (status != ANL_OK) {
+            anl_set_report(diagnostics, status, source->span, "cannot read the shard", path, reason);
+            break;
+        }
+        status = anl_shard_columns(&first[opened], d->arena, &source->names, &source->name_count, reason);
+        if (status != ANL_OK)
+            anl_set_report(diagnostics, status, source->span, "cannot read the shard", path, reason);
+        for (int i = 0; i < source->name_count && status == ANL_OK; i++)
+            if (!anl_set_has_name(source->names[i], names, name_count))
+                ANL_PUSH(d->arena, names, name_count, capacity, source->names[i]);
+        size_t bytes = anl_shard_image_bytes(&first[opened].image);
+        d->sample_bytes = bytes > d->sample_bytes ? bytes : d->sample_bytes;
     }
-    const char **names;
-    int name_count;
-    status = anl_shard_columns(&shard, d->arena, &names, &name_count, reason);
-    if (status != ANL_OK)
-        anl_set_report(diagnostics, status, d->span, "cannot read the shard", d->shards[0].path, reason);
     bool good = status == ANL_OK;
-    d->sample_bytes = anl_shard_image_bytes(&shard.image);
     for (int f = 0; f < d->field_count && good; f++)
         if (!d->fields[f].image) {
-            anl_status one = resolve_labels(d, &d->fields[f], &shard, names, name_count, diagnostics, reason);
+            anl_status one = resolve_labels(d, &d->fields[f], first, names, name_count, diagnostics);
             if (one != ANL_OK)
                 status = one; /* go on: all fields are reported in one go */
             d->total_columns += d->fields[f].column_count;
         }
-    anl_shard_close(&shard);
+    for (int s = 0; s < opened; s++)
+        anl_shard_close(&first[s]);
+    free(first);
     return status;
 }
 
@@ -436,7 +552,9 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
     char reason[ANL_REASON_SIZE];
     anl_arena *arena = anl_arena_new(); /* manifests are needed only here */
     anl_manifest_shard *manifest = NULL;
-    int manifest_count = 0, group = -1;
+    anl_lookup groups = {0};
+    int manifest_count = 0;
+    intptr_t group = 0;
     const char *folder = NULL;
     anl_status status = ANL_OK;
     int reported = 0;
@@ -447,13 +565,17 @@ static anl_status count_samples(anl_dataset *d, anl_diagnostics *diagnostics)
         bool new_folder = !folder || strlen(folder) != length || strncmp(folder, entry->path, length) != 0;
         if (new_folder) {
             folder = anl_arena_copy(arena, entry->path, length);
-            group++;
+            group = (intptr_t)anl_lookup_find(&groups, folder);
+            if (!group) {
+                group = groups.count + 1;
+                anl_lookup_add(arena, &groups, folder, (void *)group);
+            }
             manifest_count = 0;
             if (anl_manifest_read(arena, anl_arena_printf(arena, "%smanifest.json", folder), &manifest, &manifest_count) !=
                 ANL_OK)
                 manifest_count = 0;
         }
-        entry->group = group;
+        entry->group = (int)group;
         entry->first = d->raw_count;
         const anl_manifest_shard *known = anl_manifest_find(manifest, manifest_count, entry->path + length);
         struct stat about;
@@ -687,6 +809,8 @@ anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field 
     if (status == ANL_OK)
         status = choose_labels(d, options, diagnostics);
     if (status == ANL_OK)
+        status = anl_set_stratify(d, options, diagnostics);
+    if (status == ANL_OK)
         *out = d;
     else
         anl_dataset_free(&d);
@@ -703,6 +827,7 @@ void anl_dataset_free(anl_dataset **dataset)
         close_handle(d, &d->handles[i]);
     anl_hdf5_unlock();
     free(d->kept);
+    free(d->members);
     free(d->known_patient);
     free(d->patient_of);
     anl_arena *arena = d->arena;

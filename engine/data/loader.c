@@ -71,9 +71,8 @@ static int choose_samples(const anl_loader *l, int64_t step, int64_t *samples)
             samples[i] = first + (i < valid ? i : valid - 1);
     } else {
         int64_t epoch = step / l->steps_per_epoch, first = step % l->steps_per_epoch * l->batch;
-        uint64_t key = anl_hash(&(int64_t){epoch}, sizeof epoch, l->seed);
         for (int i = 0; i < l->batch; i++)
-            samples[i] = anl_order(first + i, l->count, key);
+            samples[i] = anl_dataset_draw(l->dataset, epoch, first + i, l->seed);
     }
     return valid;
 }

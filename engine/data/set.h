@@ -28,9 +28,28 @@ typedef struct anl_set_field {
     int word_count;
 } anl_set_field;
 
+typedef struct anl_set_source {
+    const char *name;
+    anl_span span;
+    double weight;
+    int first_shard, shard_count;
+    const char **names; /* of its label columns */
+    int name_count;
+    int64_t first, count; /* its samples in the set */
+} anl_set_source;
+
+/* Samples that are drawn alike: of one source and, where they are balanced, of one value. */
+typedef struct anl_stratum {
+    int64_t first, count;
+    const uint32_t *members; /* [count]; NULL: first, first + 1, … */
+    double share;            /* of the places of an epoch */
+    int64_t before, quota;   /* places before its own, and its own */
+} anl_stratum;
+
 typedef struct anl_set_shard {
     const char *path;
     int64_t first; /* number of its first sample in the whole set */
+    int source;
     int group;     /* folder: shards of one pack share columns and patients */
     int handle;    /* index of its open handle, or -1 */
 } anl_set_shard;
@@ -48,8 +67,13 @@ struct anl_dataset {
     anl_set_field *fields;
     int field_count, total_columns;
     bool has_image;
+    anl_set_source *sources;
+    int source_count;
     anl_set_shard *shards;
     int shard_count;
+    anl_stratum *strata;
+    int stratum_count;
+    uint32_t *members; /* of all strata, or NULL */
     int64_t raw_count;      /* samples in the shards */
     int64_t count;          /* samples in the set */
     int64_t *kept;          /* set -> shards, where labels are dropped together with their samples; else NULL */
@@ -75,6 +99,12 @@ bool anl_set_known(const anl_dataset *set, int64_t raw);
 /* A shard that cannot be used, or (ANL_ERROR_SPEC) one that does not fit the fields. */
 void anl_set_report(anl_diagnostics *diagnostics, anl_status status, anl_span span, const char *what, const char *path,
                     const char *reason);
+
+bool anl_set_has_name(const char *name, const char **names, int count);
+/* A column that is not there: which is meant, and which there are. */
+void anl_set_suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem, const char *word, const char **names, int count);
+/* What is drawn how often; all else of the set is known. */
+anl_status anl_set_stratify(anl_dataset *set, const anl_dataset_options *options, anl_diagnostics *diagnostics);
 
 /* A sample, found: all that takes the library's lock. */
 typedef struct anl_located {

@@ -42,11 +42,15 @@ static anl_span split_span(const anl_recipe *recipe, int split, bool *own)
 
 /* ---- which files ---- */
 
-/* Every field must be found in every shard; the list of shards goes on also where one is not. */
+/* Every field must be found in every shard; the list of shards goes on also where one is not. Of a spec that mixes sources, the given
+ * are sources, too: a label may be missing in some. */
 static void list_shards(given *g)
 {
     const anl_lint_pass *pass = g->pass;
     const anl_field *fields = anl_trace_fields(pass->facts, pass->arena);
+    const bool mixture = pass->facts->part_count[0] > 0;
+    anl_dataset_source *sources = ANL_NEW_ARRAY(pass->arena, anl_dataset_source, pass->options->data_count);
+    int found = 0;
     bool own;
     for (int i = 0; i < pass->options->data_count; i++) {
         anl_dataset_options options = {
@@ -58,9 +62,14 @@ static void list_shards(given *g)
         for (int k = 0; (path = anl_dataset_shard(set, k)); k++)
             ANL_PUSH(pass->arena, g->paths, g->count, g->capacity, anl_arena_text(pass->arena, path));
         anl_dataset_free(&set);
-        if (anl_dataset_open(&options, fields, pass->facts->field_count, pass->diagnostics, &set) == ANL_OK)
+        sources[found++] = (anl_dataset_source){.name = options.pattern, .pattern = options.pattern, .weight = 1, .span = options.span};
+        if (!mixture && anl_dataset_open(&options, fields, pass->facts->field_count, pass->diagnostics, &set) == ANL_OK)
             anl_dataset_free(&set);
     }
+    anl_dataset_options all = {.sources = sources, .source_count = found, .span = split_span(pass->recipe, 0, &own), .label_fraction = 1};
+    anl_dataset *set = NULL;
+    if (mixture && found && anl_dataset_open(&all, fields, pass->facts->field_count, pass->diagnostics, &set) == ANL_OK)
+        anl_dataset_free(&set);
 }
 
 /* ---- what they hold ---- */

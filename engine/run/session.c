@@ -258,8 +258,17 @@ anl_status anl_session_dataset(anl_session *s, int split, anl_diagnostics *diagn
         if (!strcmp(s->recipe->sources[i].name, names[split]))
             span = s->recipe->sources[i].shards ? s->recipe->sources[i].shards->span : s->recipe->sources[i].span;
     const anl_field *fields = anl_trace_fields(&s->facts, s->arena);
+    anl_dataset_source *sources = ANL_NEW_ARRAY(s->arena, anl_dataset_source, s->facts.part_count[split] + 1);
+    for (int i = 0; i < s->facts.part_count[split]; i++) {
+        const struct anl_static_part *part = &s->facts.parts[split][i];
+        sources[i] = (anl_dataset_source){.name = part->name, .pattern = part->shards, .weight = part->weight, .span = part->span};
+    }
     anl_dataset_options options = {.pattern = s->facts.shards[split],
                                    .span = span,
+                                   .sources = sources,
+                                   .source_count = s->facts.part_count[split],
+                                   .balance = s->facts.balance[split],
+                                   .balance_span = s->facts.balance_span[split],
                                    .label_fraction = s->facts.label_fraction[split],
                                    .label_by_patient = s->facts.label_by_patient[split],
                                    .drop_unlabelled = s->facts.drop_unlabelled[split],

@@ -73,7 +73,8 @@ enum { FILE_VERSION, FILE_TITLE, FILE_DOC, FILE_IMPORT, FILE_PARAMS, FILE_FUNCTI
 enum { FILE_KEYS = FILE_SECTIONS + SECTION_COUNT };
 enum { PARAM_DEFAULT, PARAM_TYPE, PARAM_RANGE, PARAM_UNIT, PARAM_DOC, PARAM_KEYS };
 enum { DATA_TRAIN, DATA_VALID, DATA_TEST, DATA_KEYS };
-enum { SOURCE_SHARDS, SOURCE_FIELDS, SOURCE_LABELS, SOURCE_DOC, SOURCE_KEYS };
+enum { SOURCE_SHARDS, SOURCE_SOURCES, SOURCE_FIELDS, SOURCE_LABELS, SOURCE_BALANCE, SOURCE_DOC, SOURCE_KEYS };
+enum { PART_SHARDS, PART_WEIGHT, PART_DOC, PART_KEYS };
 enum { LABELS_FRACTION, LABELS_BY, LABELS_DROP, LABELS_KEYS };
 enum { FIELD_AXES, FIELD_MODALITY, FIELD_COLUMN, FIELD_MASK, FIELD_FIT, FIELD_MISSING, FIELD_UNIT, FIELD_DOC, FIELD_KEYS };
 enum { MODULE_COPY, MODULE_UPDATE, MODULE_DOC, MODULE_KEYS };
@@ -110,7 +111,7 @@ enum {
 enum { CALL_AS, CALL_KEY };
 enum { REPEAT_TIMES, REPEAT_AS, REPEAT_FROM, REPEAT_STEPS, REPEAT_KEYS };
 
-extern const anl_keys anl_file_keys, anl_param_keys, anl_data_keys, anl_source_keys, anl_labels_keys, anl_field_keys,
+extern const anl_keys anl_file_keys, anl_param_keys, anl_data_keys, anl_source_keys, anl_part_keys, anl_labels_keys, anl_field_keys,
     anl_module_keys, anl_loss_keys, anl_train_keys, anl_checkpoint_keys, anl_evaluate_keys, anl_rule_keys, anl_initialize_keys,
     anl_metric_keys, anl_function_keys, anl_weight_keys, anl_state_keys, anl_repeat_keys;
 

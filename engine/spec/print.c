@@ -343,6 +343,16 @@ static void write_data(writer *w, const anl_recipe *recipe)
         const anl_source *source = &recipe->sources[i];
         open_key(w, source->name);
         write_path(w, "shards", source->shards);
+        if (source->part_count)
+            open_key(w, "sources");
+        for (int k = 0; k < source->part_count; k++) {
+            open_key(w, source->parts[k].name);
+            write_path(w, "shards", source->parts[k].shards);
+            write_node(w, "weight", source->parts[k].weight);
+            w->level--;
+        }
+        if (source->part_count)
+            w->level--;
         if (source->field_count)
             open_key(w, "fields");
         for (int k = 0; k < source->field_count; k++) {
@@ -375,6 +385,7 @@ static void write_data(writer *w, const anl_recipe *recipe)
             write_word(w, "drop", source->drop_unlabelled ? "true" : NULL);
             w->level--;
         }
+        write_text(w, "balance", source->balance);
         w->level--;
     }
     w->level--;

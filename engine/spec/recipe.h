@@ -163,10 +163,21 @@ typedef struct anl_field_declaration {
     anl_expression *missing;
 } anl_field_declaration;
 
+/* One source of a mixture. */
+typedef struct anl_source_part {
+    const char *name;
+    anl_span span;
+    anl_expression *shards, *weight; /* weight NULL: 1 */
+} anl_source_part;
+
 typedef struct anl_source {
     const char *name; /* train, valid, test */
     anl_span span;
-    anl_expression *shards;        /* a text, or a param that is one */
+    anl_expression *shards; /* a text, or a param that is one; NULL: parts */
+    anl_source_part *parts;
+    int part_count;
+    const char *balance; /* a label column, or NULL */
+    anl_span balance_span;
     anl_field_declaration *fields; /* empty in valid and test: as train's */
     int field_count;
     anl_expression *label_fraction; /* or NULL */

@@ -65,6 +65,46 @@ static void read_fields(reader *r, const key *k, anl_source *source)
     }
 }
 
+/* The sources of a mixture, instead of one glob of shards. */
+static void read_parts(reader *r, const key *k, anl_source *source)
+{
+    if (!k->value)
+        return;
+    if (k->value->kind != ANL_Y_MAPPING) {
+        anl_reader_wrong_kind(r, k->value, k->span, "a mapping of sources", "give each a name: `chest: {shards: chest/train-*.h5, weight: 2}`");
+        return;
+    }
+    int capacity = 0;
+    for (int i = 0; i < k->value->count; i++) {
+        const anl_pair *pair = &k->value->pairs[i];
+        if (!anl_reader_check_name(r, "a source", pair->key, pair->key_span))
+            continue;
+        key keys[PART_KEYS];
+        anl_text what = {0};
+        anl_text_printf(&what, "source `%s`", pair->key);
+        anl_reader_keys(r, pair->value, pair->key_span, what.data, &anl_part_keys, keys);
+        anl_text_free(&what);
+        anl_source_part part = {.name = pair->key, .span = pair->key_span, .shards = anl_reader_path_key(r, &keys[PART_SHARDS]),
+                                .weight = anl_reader_value_key(r, &keys[PART_WEIGHT])};
+        double weight;
+        if (part.weight && anl_reader_evaluate(r, part.weight, 0, &weight) && !(weight > 0 && isfinite(weight)))
+            anl_diagnose(r->diagnostics, ANL_A_out_of_range, part.weight->span, "the weight of a source is above 0; this is %g", weight);
+        ANL_PUSH(r->arena, source->parts, source->part_count, capacity, part);
+    }
+}
+
+/* Of two keys that exclude each other, the spec's own overrides the one of a file that it imports. */
+static void override_either(const reader *r, key *a, key *b)
+{
+    if (!a->span.line || !b->span.line || !a->span.file || !b->span.file)
+        return;
+    bool own_a = !strcmp(a->span.file, r->recipe->file), own_b = !strcmp(b->span.file, r->recipe->file);
+    if (own_a && !own_b)
+        *b = (key){.about = b->about};
+    else if (own_b && !own_a)
+        *a = (key){.about = a->about};
+}
+
 static void read_data(reader *r)
 {
     key sources[DATA_KEYS];
@@ -79,9 +119,22 @@ static void read_data(reader *r)
         anl_text what = {0};
         anl_source source = {.name = sources[i].about->name, .span = sources[i].span};
         anl_text_printf(&what, "data source `%s`", source.name);
-        anl_reader_keys(r, sources[i].value, sources[i].span, what.data, &anl_source_keys, keys);
+        int errors = anl_diagnostics_errors(r->diagnostics);
+        bool misread = !anl_reader_keys(r, sources[i].value, sources[i].span, what.data, &anl_source_keys, keys) ||
+                       sources[i].value->broken || anl_diagnostics_errors(r->diagnostics) > errors;
         anl_text_free(&what);
+        override_either(r, &keys[SOURCE_SHARDS], &keys[SOURCE_SOURCES]);
         source.shards = anl_reader_path_key(r, &keys[SOURCE_SHARDS]);
+        if (keys[SOURCE_SHARDS].span.line && keys[SOURCE_SOURCES].span.line) {
+            anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_type_mismatch, keys[SOURCE_SOURCES].span,
+                                             "data source `%s` has both `shards:` and `sources:`", source.name);
+            anl_diagnostic_label(r->diagnostics, d, keys[SOURCE_SHARDS].span, "the shards are here");
+            anl_diagnostic_suggest(r->diagnostics, d, "make the shards one of the sources");
+        } else if (!keys[SOURCE_SHARDS].span.line && !keys[SOURCE_SOURCES].span.line && !misread)
+            anl_diagnose(r->diagnostics, ANL_A_missing_key, sources[i].span, "data source `%s` needs `shards:` or `sources:`", source.name);
+        read_parts(r, &keys[SOURCE_SOURCES], &source);
+        source.balance = anl_reader_text(r, &keys[SOURCE_BALANCE]);
+        source.balance_span = keys[SOURCE_BALANCE].span;
         read_fields(r, &keys[SOURCE_FIELDS], &source);
         if (keys[SOURCE_LABELS].value) {
             key labels[LABELS_KEYS];

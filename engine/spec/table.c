@@ -70,12 +70,25 @@ const anl_keys anl_field_keys = KEYS(field_list);
 static const anl_key field_entry = {"field", "What one sample holds under this name.", .type = ANL_K_NONE,
                                     .keys = &anl_field_keys};
 
+static const anl_key part_list[] = {
+    [PART_SHARDS] = {"shards", "Its packed files: a glob, relative to where the command runs, or a param that is one.",
+                     .type = ANL_K_PATH, .required = true},
+    [PART_WEIGHT] = {"weight", "Its share of the samples drawn in training, relative to the other sources' weights; without it, 1.",
+                     .type = ANL_K_VALUE},
+    [PART_DOC] = {"doc", "Where these data come from, in a sentence.", .type = ANL_K_TEXT},
+};
+const anl_keys anl_part_keys = KEYS(part_list);
+static const anl_key part_entry = {"source", "One of the sources of a mixture.", .type = ANL_K_NONE, .keys = &anl_part_keys};
+
 static const anl_key source_list[] = {
     [SOURCE_SHARDS] = {"shards", "The packed files: a glob, relative to where the command runs, or a param that is one.",
-                       .type = ANL_K_PATH, .required = true},
+                       .type = ANL_K_PATH},
+    [SOURCE_SOURCES] = {"sources", "Instead of `shards`: several sources that are mixed by weight.", .type = ANL_K_NONE,
+                        .entry = &part_entry},
     [SOURCE_FIELDS] = {"fields", "What a sample holds. In `valid` and `test` without it: as in `train`.", .type = ANL_K_NONE,
                        .entry = &field_entry},
     [SOURCE_LABELS] = {"labels", "How many of the labels are used.", .type = ANL_K_NONE, .keys = &anl_labels_keys},
+    [SOURCE_BALANCE] = {"balance", "A label column of the shards whose values training draws equally often.", .type = ANL_K_TEXT},
     [SOURCE_DOC] = {"doc", "Where the data come from, in a sentence.", .type = ANL_K_TEXT},
 };
 const anl_keys anl_source_keys = KEYS(source_list);

@@ -74,6 +74,9 @@ static bool spec_mentions(const anl_recipe *r, const char *name, const void *exc
         const anl_source *s = &r->sources[i];
         if (mentions(s->shards, name) || mentions(s->label_fraction, name))
             return true;
+        for (int k = 0; k < s->part_count; k++)
+            if (mentions(s->parts[k].shards, name) || mentions(s->parts[k].weight, name))
+                return true;
         for (int k = 0; k < s->field_count; k++)
             if (mentions(s->fields[k].missing, name) || (s->fields[k].column_param && !strcmp(s->fields[k].column_param, name)) ||
                 (s->fields[k].modality_param && !strcmp(s->fields[k].modality_param, name)))

@@ -750,6 +750,29 @@ static void static_fields(tracer *t, const anl_source *train, anl_static_recipe 
     }
 }
 
+/* The sources of a mixture. Returns one glob for all of their shards; NULL: one has none. */
+static const char *static_parts(tracer *t, const anl_source *s, int split, anl_static_recipe *out)
+{
+    struct anl_static_part *parts = ANL_NEW_ARRAY(t->arena, struct anl_static_part, s->part_count);
+    anl_text all = {0};
+    bool whole = true;
+    for (int i = 0; i < s->part_count; i++) {
+        parts[i] = (struct anl_static_part){.name = s->parts[i].name, .shards = text_of(t, s->parts[i].shards), .weight = 1,
+                                            .span = s->parts[i].shards ? s->parts[i].shards->span : s->parts[i].span};
+        if (s->parts[i].weight)
+            static_number(t, s->parts[i].weight, &parts[i].weight);
+        whole = whole && parts[i].shards && parts[i].shards[0];
+        anl_text_printf(&all, "%s%s", i ? "," : s->part_count > 1 ? "{" : "", parts[i].shards ? parts[i].shards : "");
+    }
+    if (s->part_count > 1)
+        anl_text_add(&all, "}");
+    const char *pattern = whole ? anl_arena_text(t->arena, all.data) : NULL;
+    anl_text_free(&all);
+    out->parts[split] = parts;
+    out->part_count[split] = s->part_count;
+    return pattern;
+}
+
 anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diagnostics *diagnostics, anl_static_recipe *out)
 {
     memset(out, 0, sizeof *out);
@@ -773,7 +796,9 @@ anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diag
             const anl_source *s = &recipe->sources[i];
             if (strcmp(s->name, names[k]))
                 continue;
-            out->shards[k] = text_of(t, s->shards);
+            out->shards[k] = s->part_count ? static_parts(t, s, k, out) : text_of(t, s->shards);
+            out->balance[k] = s->balance;
+            out->balance_span[k] = s->balance_span;
             if (s->label_fraction)
                 static_number(t, s->label_fraction, &out->label_fraction[k]);
             out->label_by_patient[k] = s->label_by && !strcmp(s->label_by, "patient");

@@ -78,7 +78,10 @@ int64_t anl_traced_next_phase(const anl_traced *traced, int64_t step);
 typedef struct anl_static_recipe {
     int batch;
     int64_t seed;
-    const char *shards[3]; /* train, valid, test; NULL: none */
+    const char *shards[3]; /* train, valid, test; NULL: none. A glob: of mixtures, of all their sources */
+    struct anl_static_part { const char *name, *shards; double weight; anl_span span; } *parts[3]; /* of a mixture */
+    int part_count[3];
+    const char *balance[3]; anl_span balance_span[3]; /* a label column, or NULL */
     double train_length; bool train_length_epochs;
     double checkpoint_every; bool checkpoint_every_epochs; int checkpoint_keep;
     double evaluate_every; bool evaluate_every_epochs; /* 0: never */

@@ -1676,6 +1676,241 @@ START_TEST(loader_is_resumable_and_the_same_for_any_number_of_threads)
 }
 END_TEST
 
+/* ---- mixtures ---- */
+
+/* Packs 60 samples into a/ and the first 20 of them into b/, with other words and without the column y. */
+static void make_mixture(void)
+{
+    make_set("set", false);
+    anl_pack_options o = pack_options("set", "a");
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    anl_text csv = {0};
+    anl_text_add(&csv, "file,kind,patient\n");
+    for (int i = 0; i < 20; i++)
+        anl_text_printf(&csv, "i%02d.tif,%s,P%d\n", i, i % 4 ? "mass" : "nodule", i / 5);
+    write_text(in_root("set/few.csv"), csv.data);
+    anl_text_free(&csv);
+    o.labels = in_root("set/few.csv");
+    o.out = in_root("b");
+    packed(&o, &report);
+    ck_assert_int_eq((int)report.packed, 20);
+}
+
+static const anl_dataset_source two_to_one[] = {{.name = "a", .pattern = "a/*.h5", .weight = 2},
+                                                {.name = "b", .pattern = "b/*.h5", .weight = 1}};
+
+static anl_dataset *mixed(anl_dataset_options o, const anl_field *fields, int count)
+{
+    o.sources = two_to_one;
+    o.source_count = 2;
+    o.folder = root;
+    o.label_fraction = o.label_fraction > 0 ? o.label_fraction : 1;
+    anl_dataset *set = NULL;
+    anl_status status = anl_dataset_open(&o, fields, count, problems, &set);
+    if (status != ANL_OK)
+        show_problems();
+    ck_assert_int_eq(status, ANL_OK);
+    return set;
+}
+
+/* How often each sample comes in epochs [first, end). */
+static void count_draws(const anl_dataset *set, int first, int end, int *times)
+{
+    memset(times, 0, sizeof *times * (size_t)anl_dataset_count(set));
+    for (int e = first; e < end; e++)
+        for (int64_t k = 0; k < anl_dataset_count(set); k++) {
+            int64_t sample = anl_dataset_draw(set, e, k, 11);
+            ck_assert(sample >= 0 && sample < anl_dataset_count(set));
+            times[sample]++;
+        }
+}
+
+START_TEST(mixtures_draw_by_weight)
+{
+    make_mixture();
+    anl_field fields[] = {image_field(), {.name = "y", .has_mask = true}, {.name = "kind", .rank = 1, .axis = {"class"}, .size = {4}}};
+    anl_dataset *set = mixed((anl_dataset_options){0}, fields, 3);
+    ck_assert_int_eq((int)anl_dataset_count(set), 80);
+    /* Words are those of both; a column that b has not is missing in all its samples. */
+    static const char *const words[] = {"cyst", "mass", "nodule", "normal"};
+    for (int w = 0; w < 4; w++)
+        ck_assert_str_eq(anl_dataset_column(set, 2, w), words[w]);
+    static float image[576];
+    float value, mask, kind[4];
+    for (int i = 0; i < 80; i++) {
+        int k = i < 60 ? i : i - 60;
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, image, NULL, problems), ANL_OK);
+        ck_assert_float_eq(image[4 * 24], (float)(pattern(k, 0, 0, 16) * (1.0 / 65535.0)));
+        ck_assert_int_eq(anl_dataset_read(set, i, 1, &value, &mask, problems), ANL_OK);
+        ck_assert_float_eq(mask, i < 60 && i % 10 != 9 ? 1 : 0);
+        ck_assert_int_eq(anl_dataset_read(set, i, 2, kind, NULL, problems), ANL_OK);
+        int word = i < 60 ? (k % 3 == 0 ? 1 : k % 3 == 1 ? 0 : 3) : k % 4 ? 1 : 2;
+        for (int w = 0; w < 4; w++)
+            ck_assert_float_eq(kind[w], w == word ? 1 : 0);
+    }
+    /* In each epoch b has a third of the places: 27 of 80, well mixed. In the long run all samples of a source come alike. */
+    int times[80], early = 0;
+    for (int e = 0; e < 3; e++) {
+        int of_b = 0;
+        count_draws(set, e, e + 1, times);
+        for (int i = 60; i < 80; i++)
+            of_b += times[i];
+        ck_assert_int_eq(of_b, 27);
+        for (int i = 0; i < 60; i++)
+            ck_assert_int_le(times[i], 2);
+    }
+    for (int k = 0; k < 40; k++)
+        early += anl_dataset_draw(set, 0, k, 11) >= 60;
+    ck_assert(early > 5 && early < 22);
+    count_draws(set, 0, 60, times);
+    for (int i = 0; i < 80; i++)
+        ck_assert_int_eq(times[i], i < 60 ? 53 : 81);
+    /* The same at any number of threads and after a resume. */
+    uint64_t expected[24];
+    static const size_t sizes[] = {576, 1, 4};
+    for (int run = 0; run < 4; run++) {
+        anl_loader_options options = {.batch = 7, .seed = 4, .threads = 1 + run, .first_step = run * 6};
+        anl_loader *loader;
+        ck_assert_int_eq(anl_loader_new(set, &options, problems, &loader), ANL_OK);
+        for (int s = run * 6; s < 24; s++) {
+            int64_t step;
+            uint64_t hash = take(loader, 3, sizes, &step);
+            ck_assert_int_eq((int)step, s);
+            if (run == 0)
+                expected[s] = hash;
+            ck_assert_uint_eq(hash, expected[s]);
+        }
+        anl_loader_free(&loader);
+    }
+    anl_dataset_free(&set);
+    /* A plain set's order is the bijection alone, and one source is a plain set. */
+    anl_dataset_options plain = {.pattern = "a/*.h5", .folder = root, .label_fraction = 1};
+    ck_assert_int_eq(anl_dataset_open(&plain, fields, 1, problems, &set), ANL_OK);
+    int64_t epoch = 3;
+    for (int k = 0; k < 60; k++)
+        ck_assert_int_eq((int)anl_dataset_draw(set, epoch, k, 11), (int)anl_order(k, 60, anl_hash(&epoch, sizeof epoch, 11)));
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(labels_can_be_few_in_mixtures)
+{
+    make_mixture();
+    anl_field fields[] = {{.name = "code", .column = "kind", .has_mask = true}};
+    /* Twelve patients of a, four of b: half of the sixteen keep their labels. */
+    anl_dataset *set = mixed((anl_dataset_options){.label_fraction = 0.5, .label_by_patient = true, .seed = 3}, fields, 1);
+    float value, mask;
+    int known = 0;
+    bool keeps[80];
+    for (int i = 0; i < 80; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, &value, &mask, problems), ANL_OK);
+        keeps[i] = mask == 1;
+        known += keeps[i];
+        ck_assert_int_eq(keeps[i], keeps[i / 5 * 5]);
+    }
+    ck_assert_int_eq(known, 40);
+    anl_dataset_free(&set);
+    /* Left out with their labels, the others are never drawn; the sources keep their shares. */
+    set = mixed((anl_dataset_options){.label_fraction = 0.5, .label_by_patient = true, .drop_unlabelled = true, .seed = 3}, fields, 1);
+    ck_assert_int_eq((int)anl_dataset_count(set), 40);
+    int of_a = 0, of_b = 0, times[40];
+    for (int i = 0; i < 60; i++)
+        of_a += keeps[i];
+    count_draws(set, 0, 2, times);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, &value, &mask, problems), ANL_OK);
+        ck_assert_float_eq(mask, 1);
+        of_b += i >= of_a ? times[i] : 0;
+    }
+    ck_assert(of_a > 0 && of_a < 40);
+    ck_assert_int_eq(of_b, 2 * 13);
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(values_are_drawn_evenly)
+{
+    make_mixture();
+    /* y in a: 18 times 1, 36 times 0, 6 times missing. Those without keep their share. */
+    anl_field field = {.name = "y", .has_mask = true};
+    anl_dataset_options o = {.pattern = "a/*.h5", .folder = root, .label_fraction = 1, .balance = "y"};
+    anl_dataset *set;
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_OK);
+    int times[80], places[3] = {0};
+    count_draws(set, 5, 6, times);
+    for (int i = 0; i < 60; i++)
+        places[i % 10 == 9 ? 2 : i % 3 == 0] += times[i];
+    ck_assert_int_eq(places[0], 27);
+    ck_assert_int_eq(places[1], 27);
+    ck_assert_int_eq(places[2], 6);
+    count_draws(set, 0, 4, times);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(times[i], i % 10 == 9 ? 4 : i % 3 == 0 ? 6 : 3);
+    anl_dataset_free(&set);
+    /* Each source of a mixture by itself: three words of a in 53 places, two of b in 27. */
+    anl_field kind = {.name = "code", .column = "kind"};
+    set = mixed((anl_dataset_options){.balance = "kind"}, &kind, 1);
+    int of[5] = {0};
+    count_draws(set, 0, 1, times);
+    for (int i = 0; i < 80; i++)
+        of[i < 60 ? i % 3 : i % 4 ? 3 : 4] += times[i];
+    for (int k = 0; k < 5; k++)
+        ck_assert_int_le(abs(of[k] - (k < 3 ? 18 : 13)), 1);
+    ck_assert_int_eq(of[3] + of[4], 27);
+    anl_dataset_free(&set);
+    /* A column that one source has not: it is drawn as it is. */
+    set = mixed((anl_dataset_options){.balance = "y"}, &kind, 1);
+    count_draws(set, 0, 60, times);
+    for (int i = 60; i < 80; i++)
+        ck_assert_int_eq(times[i], 81);
+    anl_dataset_free(&set);
+    /* Dropped labels do not count. */
+    o.label_fraction = 0.5;
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_OK);
+    places[0] = places[1] = places[2] = 0;
+    count_draws(set, 0, 1, times);
+    int lost = 0;
+    for (int i = 0; i < 60; i++) {
+        float value, mask;
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, &value, &mask, problems), ANL_OK);
+        places[mask == 0 ? 2 : (int)value] += times[i];
+        lost += mask == 0;
+    }
+    ck_assert_int_eq(places[2], lost);
+    ck_assert_int_le(abs(places[0] - places[1]), 1);
+    anl_dataset_free(&set);
+}
+END_TEST
+
+START_TEST(unfit_mixtures_are_refused)
+{
+    make_mixture();
+    anl_dataset *set;
+    anl_dataset_source sources[] = {two_to_one[0], two_to_one[1]};
+    anl_dataset_options o = {.folder = root, .label_fraction = 1, .sources = sources, .source_count = 2};
+    anl_field field = {.name = "y"};
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_ERROR_SPEC);
+    ck_assert_str_eq(message(ANL_A_field_mismatch), "the source `b` has no column `y` for the field `y`");
+    field = image_field();
+    sources[1].weight = 0;
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_ERROR_SPEC);
+    ck_assert_str_eq(message(ANL_A_out_of_range), "the weight of the source `b` is 0; it must be above 0");
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    sources[1].weight = 0.001;
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_ERROR_SPEC);
+    ck_assert(strstr(message(ANL_A_out_of_range), "20 samples would be drawn less than once in an epoch of 80"));
+    sources[1] = (anl_dataset_source){.name = "c", .pattern = "c/*.h5", .weight = 1};
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_ERROR_FILE);
+    ck_assert(has_code(ANL_A_shard_missing));
+    o = (anl_dataset_options){.folder = root, .label_fraction = 1, .pattern = "a/*.h5", .balance = "kinds"};
+    ck_assert_int_eq(anl_dataset_open(&o, &field, 1, problems, &set), ANL_ERROR_SPEC);
+    ck_assert_str_eq(message(ANL_A_field_mismatch), "no column `kinds` to balance by");
+}
+END_TEST
+
 START_TEST(ordered_pass_ends_with_a_padded_batch)
 {
     make_set("set", false);
@@ -1862,6 +2097,10 @@ int main(void)
         T(damaged_and_foreign_shards_are_errors),
         T(more_shards_than_may_stay_open),
         T(loader_is_resumable_and_the_same_for_any_number_of_threads),
+        T(mixtures_draw_by_weight),
+        T(labels_can_be_few_in_mixtures),
+        T(values_are_drawn_evenly),
+        T(unfit_mixtures_are_refused),
         T(ordered_pass_ends_with_a_padded_batch),
         T(loader_bench_counts_what_it_read),
         T(loader_hands_on_errors),

@@ -29,8 +29,20 @@ typedef struct anl_field {
 } anl_field;
 
 typedef struct anl_dataset anl_dataset;
+/* One source of a mixture. */
+typedef struct anl_dataset_source {
+    const char *name;    /* for people */
+    const char *pattern; /* as anl_dataset_options.pattern */
+    double weight;       /* of its samples are drawn weight / sum of weights in training */
+    anl_span span;
+} anl_dataset_source;
 typedef struct anl_dataset_options {
-    const char *pattern;       /* glob of shards, relative to folder or absolute */
+    const char *pattern;       /* glob of shards, relative to folder or absolute; not looked at where there are sources */
+    const anl_dataset_source *sources; /* of a mixture */
+    int source_count;
+    const char *balance;       /* a label column whose values are drawn equally often, or NULL. Costs a pass over that column of all
+                                  shards at opening and four bytes per sample */
+    anl_span balance_span;
     const char *folder;        /* what relative patterns start from; NULL: the current folder */
     anl_span span;             /* where the spec says so */
     double label_fraction;     /* 1: all labels known; less: this share of patients (or samples) keeps its labels */
@@ -39,7 +51,9 @@ typedef struct anl_dataset_options {
     uint64_t seed;             /* of the label subset */
 } anl_dataset_options;
 
-/* Opens all shards that match and checks that each field can be had from every one of them. Constant memory per shard. */
+/* The shards of a mixture are one set, source after source. A source without a field's column has that label missing everywhere, which takes a
+ * mask or a missing value; columns of words have the words of all sources.
+ * Opens all shards that match and checks that each field can be had from every one of them. Constant memory per shard. */
 anl_status anl_dataset_open(const anl_dataset_options *options, const anl_field *fields, int field_count,
                             anl_diagnostics *diagnostics, anl_dataset **out);
 void anl_dataset_free(anl_dataset **dataset);
@@ -62,6 +76,12 @@ const char *anl_dataset_column(const anl_dataset *dataset, int field, int index)
 anl_status anl_dataset_read(anl_dataset *dataset, int64_t sample, int field, float *values, float *mask, anl_diagnostics *diagnostics);
 
 /* ---- order ---- */
+/* The sample at a place of an epoch of as many places as there are samples. Without sources and balance each sample comes once.
+ * With them every source, and in it every value of the balanced column, has its share of the places, in mixed order, and goes through its own
+ * samples in a seeded order of its own, from epoch to epoch: none comes again before all others have come (or were left
+ * out with the last part batch of an epoch). Samples without a value
+ * of the balanced column keep the share they have in their source. O(1), or O(log) of sources and values. */
+int64_t anl_dataset_draw(const anl_dataset *dataset, int64_t epoch, int64_t place, uint64_t seed);
 /* Bijection of 0..count-1 onto itself, keyed; O(1), no memory: a Feistel network over the next power of four with cycle walking. */
 int64_t anl_order(int64_t index, int64_t count, uint64_t key);
 
