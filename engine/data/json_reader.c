@@ -23,23 +23,23 @@ bool anl_json_take(anl_json_reader *j, char c)
     return true;
 }
 
-const char *anl_json_take_string(anl_json_reader *j)
+/* Goes past a string and adds it to text. */
+static void read_string(anl_json_reader *j, anl_text *text)
 {
     if (!anl_json_take(j, '"')) {
         j->bad = true;
-        return "";
+        return;
     }
-    anl_text text = {0};
     while (!j->bad && *j->at != '"') {
         if ((unsigned char)*j->at < 0x20)
             j->bad = true;
         else if (*j->at != '\\')
-            anl_text_addn(&text, j->at++, 1);
+            anl_text_addn(text, j->at++, 1);
         else {
             static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
             const char *found = j->at[1] ? strchr(from, j->at[1]) : NULL;
             if (found) {
-                anl_text_addn(&text, &to[found - from], 1);
+                anl_text_addn(text, &to[found - from], 1);
                 j->at += 2;
             } else {
                 unsigned code = 0;
@@ -55,17 +55,32 @@ const char *anl_json_take_string(anl_json_reader *j)
                     break;
                 }
                 char byte = (char)code;
-                anl_text_addn(&text, &byte, 1);
+                anl_text_addn(text, &byte, 1);
                 j->at += 6;
             }
         }
     }
     if (!j->bad)
         j->at++;
+}
+
+const char *anl_json_take_string(anl_json_reader *j)
+{
+    anl_text text = {0};
+    read_string(j, &text);
     const char *kept = anl_arena_text(j->arena, text.data ? text.data : "");
     anl_text_free(&text);
     return kept;
 }
+
+/* What is skipped takes no memory: in the manifest of 100,000 shards that is most of it. */
+static void skip_string(anl_json_reader *j)
+{
+    anl_text text = {0};
+    read_string(j, &text);
+    anl_text_free(&text);
+}
+
 
 static void skip_nested(anl_json_reader *j, int depth)
 {
@@ -73,7 +88,7 @@ static void skip_nested(anl_json_reader *j, int depth)
     if (depth > MOST_NESTED)
         j->bad = true;
     else if (*j->at == '"')
-        anl_json_take_string(j);
+        skip_string(j);
     else if (*j->at == '{' || *j->at == '[') {
         bool object = *j->at == '{';
         char end = object ? '}' : ']';
@@ -82,7 +97,7 @@ static void skip_nested(anl_json_reader *j, int depth)
             return;
         do {
             if (object) {
-                anl_json_take_string(j);
+                skip_string(j);
                 if (!anl_json_take(j, ':'))
                     j->bad = true;
             }

@@ -13,16 +13,15 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const anl_manifest_shard *)a)->file, ((const anl_manifest_shard *)b)->file);
 }
 
-anl_status anl_manifest_read(anl_arena *arena, const char *path, anl_manifest_shard **shards, int *count)
+/* file: of the text and all strings; arena: of what is kept. */
+static anl_status read_shards(anl_arena *file, anl_arena *arena, const char *path, anl_manifest_shard **shards, int *count)
 {
-    *shards = NULL;
-    *count = 0;
     char *text;
     size_t length;
-    anl_status status = anl_file_read(arena, path, 0, &text, &length);
+    anl_status status = anl_file_read(file, path, 0, &text, &length);
     if (status != ANL_OK)
         return ANL_ERROR_FILE;
-    anl_json_reader j = {.arena = arena, .at = text};
+    anl_json_reader j = {.arena = file, .at = text};
     int capacity = 0;
     bool seen = false;
     if (!anl_json_take(&j, '{'))
@@ -49,7 +48,7 @@ anl_status anl_manifest_read(anl_arena *arena, const char *path, anl_manifest_sh
                 if (j.bad || !anl_json_take(&j, ':'))
                     return ANL_ERROR_FORMAT;
                 if (strcmp(name, "file") == 0)
-                    shard.file = anl_json_take_string(&j);
+                    shard.file = anl_arena_text(arena, anl_json_take_string(&j));
                 else if (strcmp(name, "samples") == 0)
                     shard.samples = anl_json_take_integer(&j);
                 else if (strcmp(name, "bytes") == 0)
@@ -69,6 +68,16 @@ anl_status anl_manifest_read(anl_arena *arena, const char *path, anl_manifest_sh
     if (*count > 0)
         qsort(*shards, (size_t)*count, sizeof **shards, by_name);
     return ANL_OK;
+}
+
+anl_status anl_manifest_read(anl_arena *arena, const char *path, anl_manifest_shard **shards, int *count)
+{
+    *shards = NULL;
+    *count = 0;
+    anl_arena *file = anl_arena_new(); /* the text is long, and what is kept of it is short */
+    anl_status status = read_shards(file, arena, path, shards, count);
+    anl_arena_free(&file);
+    return status;
 }
 
 const anl_manifest_shard *anl_manifest_find(const anl_manifest_shard *shards, int count, const char *file)
