@@ -17,7 +17,8 @@ static const char usage[] =
     "  --kernels  seconds of each kernel instead, the slowest first\n"
     "\n"
     "bench loader delivers batches of the shards (a glob, in quotes) in training order and prints images/s and GB/s beside\n"
-    "the plain sequential reading of the same files; both from files that are not in memory, or with --warm from those that are.\n";
+    "the plain sequential reading of the same files, in turns; both from files that are not in memory, or with --warm from those that are.\n"
+    "  --threads  that read and convert; one more looks up what comes next\n";
 
 static int bench_loader(int argc, char **argv)
 {
