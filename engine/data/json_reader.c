@@ -33,9 +33,13 @@ static void read_string(anl_json_reader *j, anl_text *text)
     while (!j->bad && *j->at != '"') {
         if ((unsigned char)*j->at < 0x20)
             j->bad = true;
-        else if (*j->at != '\\')
-            anl_text_addn(text, j->at++, 1);
-        else {
+        else if (*j->at != '\\') {
+            size_t run = 1;
+            while ((unsigned char)j->at[run] >= 0x20 && j->at[run] != '"' && j->at[run] != '\\')
+                run++;
+            anl_text_addn(text, j->at, run);
+            j->at += run;
+        } else {
             static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
             const char *found = j->at[1] ? strchr(from, j->at[1]) : NULL;
             if (found) {
