@@ -842,16 +842,6 @@ const char *anl_dataset_shard(const anl_dataset *dataset, int index)
     return index >= 0 && index < dataset->shard_count ? dataset->shards[index].path : NULL;
 }
 
-const char *anl_dataset_place(const anl_dataset *d, int64_t sample, int64_t *row)
-{
-    if (sample < 0 || sample >= d->count)
-        return NULL;
-    const int64_t raw = d->kept ? d->kept[sample] : sample;
-    const int s = find_shard(d, raw);
-    *row = raw - d->shards[s].first;
-    return d->shards[s].path;
-}
-
 int anl_dataset_field_count(const anl_dataset *dataset) { return dataset->field_count; }
 
 const anl_field *anl_dataset_field(const anl_dataset *dataset, int field)

@@ -114,6 +114,16 @@ static int find_shard(const anl_dataset *d, int64_t raw)
     return low;
 }
 
+const char *anl_dataset_place(const anl_dataset *d, int64_t sample, int64_t *row)
+{
+    if (sample < 0 || sample >= d->count)
+        return NULL;
+    const int64_t raw = d->kept ? d->kept[sample] : sample;
+    const int s = find_shard(d, raw);
+    *row = raw - d->shards[s].first;
+    return d->shards[s].path;
+}
+
 anl_status anl_set_locate(anl_dataset *d, int64_t sample, anl_located *l, anl_diagnostics *diagnostics)
 {
     if (sample < 0 || sample >= d->count) {
