@@ -1,6 +1,6 @@
 /* Names where tracing does not look: in branches of `if` that are not taken, in functions that nothing calls, in defaults that every call
  * overrides.
- * In: the recipe as text. Out: A0217 and A0202 to A0204, worded as the tracer words them, so that what it has reported is not said twice.
+ * In: the recipe as text. Out: A0217, and A0202 to A0205, A0301, A0302, A0403, A0404, worded as the tracer words them, so that what it has reported is not said twice.
  * Judged only where nothing but a value can stand: elsewhere a bare word may be an axis or a text. */
 #include <string.h>
 
@@ -123,8 +123,46 @@ static void walk_function_call(walker *w, const anl_function *f, const anl_expre
     }
 }
 
+/* Counts alone, as the tracer does it: a step is given what came before. */
+static void count_arguments(walker *w, const anl_builtin *b, const anl_expression *e)
+{
+    bool given[10] = {false};
+    int loose = e->kind == ANL_E_STEP;
+    const anl_argument *last = NULL;
+    for (int i = 0; i < b->param_count; i++)
+        if (b->params[i].kind == 'm')
+            return;
+    for (int i = 0; i < e->argument_count; i++) {
+        int k = 0;
+        while (e->arguments[i].name && k < b->param_count && strcmp(b->params[k].name, e->arguments[i].name))
+            k++;
+        if (!e->arguments[i].name) {
+            loose++;
+            last = &e->arguments[i];
+        } else if (k < b->param_count) {
+            given[k] = true;
+        } else if (strcmp(e->arguments[i].name, "as") && strcmp(e->arguments[i].name, "key") && strcmp(b->family, "draw")) {
+            return; /* it is unknown, which is said already */
+        }
+    }
+    for (int k = 0; k < b->param_count; k++) {
+        if (!given[k] && loose > 0) {
+            given[k] = true;
+            loose--;
+        }
+        if (given[k] || b->params[k].fallback || is_reported(w, e->span))
+            continue;
+        const bool over = !strcmp(b->params[k].name, "over");
+        anl_diagnose(w->pass->diagnostics, over ? ANL_A_missing_over : ANL_A_missing_argument, e->span,
+                     over ? "`%s` needs `over=`: the axes that it goes over" : "`%s` needs its argument `%s`", b->name, b->params[k].name);
+    }
+    if (loose > 0 && last && !is_reported(w, last->value->span))
+        anl_diagnose(w->pass->diagnostics, ANL_A_unknown_argument, last->value->span, "`%s` takes at most %d arguments", b->name, b->param_count);
+}
+
 static void walk_operation(walker *w, const anl_builtin *b, const anl_expression *e)
 {
+    count_arguments(w, b, e);
     const char *names[10];
     bool free_names = !strcmp(b->family, "draw"); /* keywords are the author's axes */
     for (int i = 0; i < b->param_count; i++) {
@@ -143,13 +181,75 @@ static void walk_operation(walker *w, const anl_builtin *b, const anl_expression
     }
 }
 
+/* if(condition, a, b), since(time), next(state) */
+static void check_form(walker *w, const anl_expression *e, const char *name)
+{
+    const int wanted = strcmp(name, "if") ? 1 : 3;
+    int count = e->kind == ANL_E_STEP;
+    for (int i = 0; i < e->argument_count; i++) {
+        if (!e->arguments[i].name) {
+            count++;
+        } else if (strcmp(e->arguments[i].name, "as")) {
+            report_argument(w, &e->arguments[i], name, NULL, NULL, 0);
+            return;
+        }
+    }
+    if (count != wanted && !is_reported(w, e->span))
+        anl_diagnose(w->pass->diagnostics, count < wanted ? ANL_A_missing_argument : ANL_A_unknown_argument, e->span,
+                     "`%s` takes %d argument%s, and here are %d", name, wanted, wanted == 1 ? "" : "s", count);
+}
+
+/* A param, field, view or node of the spec, which cannot be called; a function's own names may stand for functions. */
+static bool is_plain_value(const walker *w, const char *name)
+{
+    const anl_recipe *r = w->pass->recipe;
+    if (w->function)
+        return false;
+    for (int i = 0; i < r->param_count; i++)
+        if (!strcmp(r->params[i].name, name))
+            return !r->params[i].type || strcmp(r->params[i].type, "function");
+    for (int i = 0; i < r->node_count; i++)
+        if (!strcmp(r->nodes[i].name, name))
+            return true;
+    for (int i = 0; i < r->view_count; i++)
+        if (!strcmp(r->views[i].name, name))
+            return true;
+    return false;
+}
+
+static bool is_language(const char *word)
+{
+    static const char *const words[] = {"training", "step", "epoch", "length", "all", "space", "if", "since", "next", "repeat"};
+    for (size_t i = 0; i < ANL_COUNT(words); i++)
+        if (!strcmp(words[i], word))
+            return true;
+    return false;
+}
+
+/* A path that is called like a word of the language: mostly the word was to stand elsewhere. */
+static void check_path(walker *w, const anl_argument *a)
+{
+    const anl_expression *e = a->value;
+    if (!a->name || strcmp(a->name, "as") || (e->kind != ANL_E_NAME && e->kind != ANL_E_TEXT) || !is_language(e->name) || is_reported(w, e->span))
+        return;
+    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, e->span, "this path is called `%s`, which is a word of the language", e->name);
+    anl_diagnostic_suggest(w->pass->diagnostics, d, "give it a name that says what it is");
+}
+
 static void walk_call(walker *w, const anl_expression *e, bool value)
 {
+    for (int i = 0; i < e->argument_count; i++)
+        check_path(w, &e->arguments[i]);
     const anl_expression *callee = e->items[0];
     const char *name = callee->kind == ANL_E_NAME ? callee->name : NULL;
     const bool seen = name && is_seen(w, name); /* a module, or a value of a function's name */
-    const anl_function *f = name && !seen ? anl_recipe_function(w->pass->recipe, name) : NULL;
-    const anl_builtin *b = name && !seen && !f ? anl_builtin_find(name) : NULL;
+    const bool plain = seen && is_plain_value(w, name);
+    const anl_function *f = name && (!seen || plain) ? anl_recipe_function(w->pass->recipe, name) : NULL;
+    const anl_builtin *b = name && (!seen || plain) && !f ? anl_builtin_find(name) : NULL;
+    if (plain && !f && !b && !is_form(name) && !is_reported(w, callee->span))
+        anl_diagnose(w->pass->diagnostics, ANL_A_type_mismatch, callee->span, "`%s` is a value, not a function or module", name);
+    if (name && is_form(name) && !seen)
+        check_form(w, e, name);
     if (f) {
         walk_function_call(w, f, e);
         return;
@@ -174,6 +274,37 @@ static void walk_call(walker *w, const anl_expression *e, bool value)
     const bool choice = name && !seen && !strcmp(name, "if");
     for (int i = 0; i < e->argument_count; i++)
         walk(w, e->arguments[i].value, choice && i > 0 && value);
+}
+
+/* The bare name of a function where only a number can stand. */
+static void refuse_function(walker *w, const anl_expression *e)
+{
+    if (!e || e->kind != ANL_E_NAME || is_seen(w, e->name) || is_given(e->name) || is_reported(w, e->span))
+        return;
+    if (anl_recipe_function(w->pass->recipe, e->name) || anl_builtin_find(e->name))
+        anl_diagnose(w->pass->diagnostics, ANL_A_type_mismatch, e->span, "a value is needed here, and `%s` is a function", e->name);
+}
+
+/* A slice of a state or field along an axis that it does not have. */
+static void check_slice(walker *w, const anl_expression *e)
+{
+    const anl_recipe *r = w->pass->recipe;
+    const anl_axis_pattern *axes = NULL;
+    int count = 0;
+    if (w->function || e->items[0]->kind != ANL_E_NAME || is_reported(w, e->slice_axis_span) || is_reported(w, e->span))
+        return;
+    for (int i = 0; i < r->state_count; i++)
+        if (!strcmp(r->states[i].name, e->items[0]->name) && !r->states[i].like) {
+            axes = r->states[i].axes;
+            count = r->states[i].axis_count;
+        }
+    if (!axes)
+        return;
+    for (int i = 0; i < count; i++)
+        if (axes[i].kind != ANL_P_AXIS || !strcmp(axes[i].name, e->slice_axis))
+            return;
+    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_missing_axis, e->slice_axis_span, "`%s` has no axis `%s`", e->items[0]->name, e->slice_axis);
+    anl_diagnostic_label(w->pass->diagnostics, d, axes[0].span, "its axes");
 }
 
 /* A counter that is called like a value: the steps see the counter. */
@@ -207,14 +338,22 @@ static void walk(walker *w, const anl_expression *e, bool value)
         return;
     case ANL_E_OPERATOR: {
         const bool words = !strcmp(e->name, "equal") || !strcmp(e->name, "not_equal"); /* may be compared */
-        for (int i = 0; i < e->item_count; i++)
+        for (int i = 0; i < e->item_count; i++) {
             walk(w, e->items[i], !words);
+            if (!words)
+                refuse_function(w, e->items[i]);
+        }
+        if (!strcmp(e->name, "negate") && e->items[0]->kind == ANL_E_DURATION && !is_reported(w, e->span))
+            anl_diagnose(w->pass->diagnostics, ANL_A_out_of_range, e->span, "this duration is negative");
         return;
     }
     case ANL_E_SLICE:
         walk(w, e->items[0], true);
         walk(w, e->start, true);
         walk(w, e->stop, true);
+        refuse_function(w, e->start);
+        refuse_function(w, e->stop);
+        check_slice(w, e);
         return;
     case ANL_E_REPEAT:
         walk(w, e->items[0], true);
@@ -245,8 +384,13 @@ static void walk(walker *w, const anl_expression *e, bool value)
 
 static void see_axes(walker *w, const anl_axis_pattern *axes, int count)
 {
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         see(w, axes[i].name);
+        if (axes[i].kind != ANL_P_REST || !is_language(axes[i].name) || is_reported(w, axes[i].span))
+            continue;
+        anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, axes[i].span, "`...%s` is called like a word of the language", axes[i].name);
+        anl_diagnostic_suggest(w->pass->diagnostics, d, "call these axes `...rest`");
+    }
 }
 
 static void walk_declarations(walker *w, const anl_declaration *list, int count)

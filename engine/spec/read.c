@@ -348,7 +348,7 @@ anl_status anl_recipe_read_documents(const char *path, const anl_document *docum
                 .document_count = document_count};
     r.recipe = ANL_NEW(arena, anl_recipe);
     r.recipe->arena = arena;
-    r.recipe->file = anl_arena_text(arena, path);
+    r.recipe->file = shorten(arena, path); /* as spans name it */
     if (!load(&r, path, NULL, 0)) {
         bool unreadable = r.file_count == 0;
         anl_arena_free(&arena);

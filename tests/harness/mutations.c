@@ -10,7 +10,7 @@
 
 #include "spec/syntax.h"
 
-enum { SECONDS = 60, NAMES = 40, HOSTS = 4, PROMISED = 88 };
+enum { SECONDS = 60, NAMES = 40, HOSTS = 4, PROMISED = 93 };
 
 /* ---- the specs and the recipes through which they are linted ---- */
 
