@@ -20,28 +20,6 @@ static void print_number(double value, int width)
         printf("%*.4f", width, value);
 }
 
-static void print_json_number(const char *key, double value)
-{
-    if (isnan(value))
-        printf("\"%s\": null", key);
-    else
-        printf("\"%s\": %.6f", key, value);
-}
-
-static void print_json_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if ((unsigned char)*text < 32)
-            printf("\\u%04x", *text);
-        else
-            putchar(*text);
-    }
-    putchar('"');
-}
-
 int anl_cmd_eval(int argc, char **argv)
 {
     static const struct option options[] = {{"checkpoint", required_argument, 0, 'c'}, {"split", required_argument, 0, 'p'}, {"device", required_argument, 0, 'd'},
@@ -74,22 +52,7 @@ int anl_cmd_eval(int argc, char **argv)
     anl_evaluation e;
     anl_status status = anl_evaluate(&o, diagnostics, &e);
     if (status == ANL_OK && json) {
-        printf("{\"split\": \"%s\", \"samples\": %lld, \"metrics\": [", o.split ? o.split : "test", (long long)e.samples);
-        for (int i = 0; i < e.count; i++) {
-            const anl_metric_value *v = &e.values[i];
-            printf("%s\n  {\"metric\": ", i ? "," : "");
-            print_json_text(v->metric);
-            printf(", \"label\": ");
-            print_json_text(v->label);
-            printf(", ");
-            print_json_number("value", v->value);
-            printf(", ");
-            print_json_number("low", v->low);
-            printf(", ");
-            print_json_number("high", v->high);
-            printf(", \"positives\": %lld, \"negatives\": %lld, \"patients\": %lld}", (long long)v->positives, (long long)v->negatives, (long long)v->patients);
-        }
-        printf("\n]}\n");
+        anl_evaluation_write(&e, o.split ? o.split : "test", stdout);
     } else if (status == ANL_OK) {
         int width = 6;
         for (int i = 0; i < e.count; i++) {

@@ -42,7 +42,10 @@ finetune() {
         --set label=lesion --set input=64 --set size=64 --set batch=32 --set width=16 --set labelled=0.3 --set epochs="${QUICKSTART_FINETUNE_EPOCHS:-30}"
     "$anlage" eval "$out/$1/spec.yaml" --checkpoint "$out/$1" --device "$device" --split test --json > "$out/$1.json"
 }
-auc() { sed -n 's/.*"value": \([0-9.]*\).*"low": \([0-9.]*\).*"high": \([0-9.]*\).*/\1 (95 % interval \2 to \3)/p' "$out/$1.json" | head -n 1; }
+auc() {
+    sed -n 's/.*"value": \([0-9.]*\), "low": \([0-9.]*\), "high": \([0-9.]*\).*/\1 \2 \3/p' "$out/$1.json" |
+        awk '{ printf "%.3f (95 %% interval %.3f to %.3f)", $1, $2, $3 }'
+}
 
 say "4/5 fine-tuning on three tenths of the labels, from scratch"
 finetune scratch ""

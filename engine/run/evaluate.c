@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "run/roc.h"
 #include "run/session.h"
 
@@ -261,4 +262,32 @@ void anl_evaluation_free(anl_evaluation *evaluation)
     if (arena)
         anl_arena_free(&arena);
     *evaluation = (anl_evaluation){0};
+}
+
+void anl_evaluation_write(const anl_evaluation *e, const char *split, FILE *out)
+{
+    anl_text text = {0};
+    anl_json json = {.text = &text};
+    anl_json_object(&json, NULL);
+    anl_json_string(&json, "split", split);
+    anl_json_integer(&json, "samples", e->samples);
+    anl_json_array(&json, "metrics");
+    for (int i = 0; i < e->count; i++) {
+        const anl_metric_value *v = &e->values[i];
+        anl_json_object(&json, NULL);
+        anl_json_string(&json, "metric", v->metric);
+        anl_json_string(&json, "label", v->label);
+        anl_json_number(&json, "value", v->value);
+        anl_json_number(&json, "low", v->low);
+        anl_json_number(&json, "high", v->high);
+        anl_json_integer(&json, "positives", v->positives);
+        anl_json_integer(&json, "negatives", v->negatives);
+        anl_json_integer(&json, "patients", v->patients);
+        anl_json_object_end(&json);
+    }
+    anl_json_array_end(&json);
+    anl_json_object_end(&json);
+    anl_text_add(&text, "\n");
+    fwrite(text.data, 1, text.length, out);
+    anl_text_free(&text);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "lint/resources.h"
 #include "run/session.h"
 
@@ -88,12 +89,13 @@ static anl_status write_checkpoint(trainer *t, int64_t **written, int *count, in
     return ANL_OK;
 }
 
-static void write_number(FILE *out, double value)
+/* One line of metrics.jsonl. False where it could not be written. */
+static bool write_line(trainer *t, anl_text *line)
 {
-    if (isfinite(value))
-        fprintf(out, "%.9g", value);
-    else
-        fputs("null", out);
+    anl_text_add(line, "\n");
+    fwrite(line->data, 1, line->length, t->metrics);
+    anl_text_free(line);
+    return !ferror(t->metrics);
 }
 
 /* ln K for a K that some log-sum-exp of the graph runs over, near to loss; 0: none. */
@@ -117,8 +119,11 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
 {
     anl_session *s = t->session;
     double total = NAN, value;
-    fprintf(t->metrics, "{\"step\": %lld, \"epoch\": ", (long long)step + 1);
-    write_number(t->metrics, (double)(step + 1) / s->epoch_steps);
+    anl_text line = {0};
+    anl_json json = {.text = &line};
+    anl_json_object(&json, NULL);
+    anl_json_integer(&json, "step", step + 1);
+    anl_json_number(&json, "epoch", (double)(step + 1) / s->epoch_steps);
     const char *bad = NULL;
     for (int i = 0; i < phase->program->output_count; i++) {
         const anl_port *port = &phase->program->outputs[i];
@@ -128,14 +133,15 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
         if (anl_port_count(port) != 1)
             continue;
         anl_status status = anl_session_fetch(s, phase, i, step, &value, t->diagnostics);
-        if (status)
+        if (status) {
+            anl_text_free(&line);
             return status;
+        }
         if (!strcmp(port->name, "loss"))
             total = value;
         if (loss && !isfinite(value) && (!bad || !strcmp(bad, "loss")))
             bad = port->name;
-        fprintf(t->metrics, ", \"%s\": ", port->name);
-        write_number(t->metrics, value);
+        anl_json_number(&json, port->name, value);
     }
     t->last_loss = total;
     double now = anl_seconds();
@@ -145,14 +151,11 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
         t->mark_time = now;
         t->mark_step = step + 1;
     }
-    fputs(", \"images_per_second\": ", t->metrics);
-    write_number(t->metrics, t->rate);
-    fputs(", \"seconds\": ", t->metrics);
-    write_number(t->metrics, now - t->started);
-    fputs(", \"waited\": ", t->metrics); /* of these seconds, those in which there was no batch yet */
-    write_number(t->metrics, anl_loader_waited(t->loader));
-    fputs("}\n", t->metrics);
-    if (ferror(t->metrics)) {
+    anl_json_number(&json, "images_per_second", t->rate);
+    anl_json_number(&json, "seconds", now - t->started);
+    anl_json_number(&json, "waited", anl_loader_waited(t->loader)); /* of these seconds, those in which there was no batch yet */
+    anl_json_object_end(&json);
+    if (!write_line(t, &line)) {
         anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
         return ANL_ERROR_FILE;
     }
@@ -312,27 +315,26 @@ static anl_status evaluate_now(trainer *t, int split)
         anl_session_evaluate(s, split, t->options->stop, t->options->context, s->arena, t->diagnostics, &values, &count, &samples);
     if (status)
         return status;
-    fprintf(t->metrics, "{\"step\": %lld, \"epoch\": ", (long long)t->step);
-    write_number(t->metrics, (double)t->step / s->epoch_steps);
-    fprintf(t->metrics, ", \"split\": \"%s\", \"samples\": %lld", split == 1 ? "valid" : "test", (long long)samples);
-    anl_text line = {0};
+    anl_text told = {0}, line = {0};
+    anl_json json = {.text = &line};
+    anl_json_object(&json, NULL);
+    anl_json_integer(&json, "step", t->step);
+    anl_json_number(&json, "epoch", (double)t->step / s->epoch_steps);
+    anl_json_string(&json, "split", split == 1 ? "valid" : "test");
+    anl_json_integer(&json, "samples", samples);
     for (int i = 0; i < count; i++) {
         const char *name = anl_arena_printf(s->arena, "%s%s%s", values[i].metric, values[i].label[0] ? "." : "", values[i].label);
-        fputs(", \"", t->metrics);
-        for (const char *c = name; *c; c++) {
-            if (*c == '"' || *c == '\\')
-                fputc('\\', t->metrics);
-            if ((unsigned char)*c >= 32)
-                fputc(*c, t->metrics);
-        }
-        fputs("\": ", t->metrics);
-        write_number(t->metrics, values[i].value);
-        anl_text_printf(&line, "%s%s %.4f", i ? ", " : "", name, values[i].value);
+        anl_json_number(&json, name, values[i].value);
+        anl_text_printf(&told, "%s%s %.4f", i ? ", " : "", name, values[i].value);
     }
-    fputs("}\n", t->metrics);
-    tell(t, anl_arena_printf(s->arena, "valid at step %lld: %s", (long long)t->step, line.data ? line.data : ""));
-    anl_text_free(&line);
-    return ANL_OK;
+    anl_json_object_end(&json);
+    const bool written = write_line(t, &line);
+    tell(t, anl_arena_printf(s->arena, "valid at step %lld: %s", (long long)t->step, told.data ? told.data : ""));
+    anl_text_free(&told);
+    if (written)
+        return ANL_OK;
+    anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
+    return ANL_ERROR_FILE;
 }
 
 static anl_status train_steps(trainer *t)

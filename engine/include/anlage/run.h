@@ -62,6 +62,9 @@ typedef struct anl_evaluate_options {
     void *context;
 } anl_evaluate_options;
 anl_status anl_evaluate(const anl_evaluate_options *options, anl_diagnostics *diagnostics, anl_evaluation *out);
+/* As JSON: split, samples, and for each metric its name, label, value with the ends of its interval (null: none), positives, negatives and
+ * patients. split: what it was made of. */
+void anl_evaluation_write(const anl_evaluation *evaluation, const char *split, FILE *out);
 void anl_evaluation_free(anl_evaluation *evaluation);
 
 typedef struct anl_values_options {
