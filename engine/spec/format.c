@@ -491,8 +491,8 @@ static void put_block_scalar(layout *f, const piece *p, int indent)
         const char *line = end;
         while (line > stop + 1 && line[-1] != '\n')
             line--;
-        if (strspn(line, " ") >= (size_t)(end - line))
-            end = line;
+        if (strspn(line, " ") >= (size_t)(end - line) && end - line <= p->column)
+            end = line; /* blanks beyond the column of its contents are text */
         else
             chomp[0] = '-';
     }
