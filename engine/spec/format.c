@@ -94,7 +94,9 @@ static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 static const char *normal_text(anl_arena *arena, const char *text, size_t *length)
 {
-    size_t from = *length >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0, n = 0;
+    static const char marks[] = "\xEF\xBB\xBF\xEF\xBB\xBF"; /* two of them the reader refuses, as it does any but the first */
+    const bool one = *length >= 3 && !memcmp(text, marks, 3), two = *length >= 6 && !memcmp(text, marks, 6);
+    size_t from = one && !two ? 3 : 0, n = 0;
     char *out = anl_arena_alloc(arena, *length - from + 1);
     for (size_t i = from; i < *length; i++) {
         if (text[i] == '\r' && i + 1 < *length && text[i + 1] == '\n')
