@@ -293,20 +293,41 @@ static anl_status scaled(anl_context *context, anl_node *u, const anl_value *off
     return ANL_OK;
 }
 
+static bool static_number(const anl_value *v, double *number)
+{
+    *number = v->kind == ANL_V_INT ? (double)v->integer : v->number;
+    return v->kind == ANL_V_INT || v->kind == ANL_V_NUMBER;
+}
+
 static anl_status build_uniform(anl_context *context, const anl_value *arguments, anl_value *result)
 {
+    double low, high;
+    if (static_number(&arguments[0], &low) && static_number(&arguments[1], &high) && low > high) {
+        anl_problem(context, ANL_A_out_of_range, anl_value_span(context, &arguments[1]), "the range of this draw is reversed: from %g to %g", low, high);
+        return ANL_ERROR_SPEC;
+    }
     anl_node *u = draw(context, ANL_OP_UNIFORM, &arguments[2], &arguments[3]);
     return u ? scaled(context, u, &arguments[0], 0, &arguments[1], 1, true, result) : ANL_ERROR_SPEC;
 }
 
 static anl_status build_normal(anl_context *context, const anl_value *arguments, anl_value *result)
 {
+    double deviation;
+    if (static_number(&arguments[1], &deviation) && deviation < 0) {
+        anl_problem(context, ANL_A_out_of_range, anl_value_span(context, &arguments[1]), "a standard deviation is not negative, as %g is", deviation);
+        return ANL_ERROR_SPEC;
+    }
     anl_node *n = draw(context, ANL_OP_NORMAL, &arguments[2], &arguments[3]);
     return n ? scaled(context, n, &arguments[0], 0, &arguments[1], 1, false, result) : ANL_ERROR_SPEC;
 }
 
 static anl_status build_bernoulli(anl_context *context, const anl_value *arguments, anl_value *result)
 {
+    double chance;
+    if (static_number(&arguments[0], &chance) && !(chance >= 0 && chance <= 1)) {
+        anl_problem(context, ANL_A_out_of_range, anl_value_span(context, &arguments[0]), "a probability lies between 0 and 1, and this is %g", chance);
+        return ANL_ERROR_SPEC;
+    }
     anl_node *u = draw(context, ANL_OP_UNIFORM, &arguments[1], &arguments[2]);
     anl_node *p = anl_read_float(context, &arguments[0]);
     if (!u || !p)

@@ -217,6 +217,12 @@ void warn_unused(tracer *t)
     for (int i = 0; i < r->param_count; i++)
         if (strcmp(r->params[i].name, "batch") && !spec_mentions(r, r->params[i].name, &r->params[i]))
             unused(t, ANL_A_unused_name, r->params[i].span, "the param", r->params[i].name);
+    for (int i = 0; i < r->source_count; i++)
+        for (int k = 0; k < r->sources[i].field_count; k++) {
+            const anl_field_declaration *f = &r->sources[i].fields[k];
+            if (f->span.file && r->file && !strcmp(f->span.file, r->file) && !spec_mentions(r, f->name, NULL) && !(f->mask && spec_mentions(r, f->mask, NULL)) && !fetch_mentions(t, f->name))
+                unused(t, ANL_A_unused_name, f->span, "the field", f->name);
+        }
     for (int i = 0; i < r->view_count; i++)
         if (!spec_mentions(r, r->views[i].name, &r->views[i]) && !fetch_mentions(t, r->views[i].name))
             unused(t, ANL_A_unused_node, r->views[i].span, "the view", r->views[i].name);

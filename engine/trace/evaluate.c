@@ -376,6 +376,11 @@ anl_value check_param(tracer *t, const anl_param *param, anl_value v, anl_span s
             if (item->kind != ANL_V_INT && item->kind != ANL_V_NUMBER && item->kind != ANL_V_NODE)
                 return bad_param(t, param, item, item->span.line ? item->span : span, of, "a list of numbers");
         }
+        if (*of && numbers_in_list(param->value) && v.list.count != param->value->item_count && !reported(t, ANL_A_list_length, span)) {
+            anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_list_length, span, "`%s` of %s is a list of %d numbers, and here are %d", param->name, of,
+                                             param->value->item_count, v.list.count);
+            anl_diagnostic_label(t->diagnostics, d, param->value->span, "its default");
+        }
         return v;
     }
     if (anl_same(type, "duration")) {

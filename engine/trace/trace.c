@@ -811,6 +811,9 @@ anl_status anl_trace_static(const anl_recipe *recipe, anl_arena *arena, anl_diag
     if (train)
         static_fields(t, train, out);
     duration_of(t, recipe->train_length, &out->train_length, &out->train_length_epochs);
+    if (recipe->train_length && out->train_length == 0 && anl_diagnostics_errors(diagnostics) == before &&
+        !reported(t, ANL_A_bad_unit, recipe->train_length->span))
+        anl_diagnose(diagnostics, ANL_A_out_of_range, recipe->train_length->span, "a training has one step at least");
     duration_of(t, recipe->checkpoint_every, &out->checkpoint_every, &out->checkpoint_every_epochs);
     duration_of(t, recipe->evaluate_every, &out->evaluate_every, &out->evaluate_every_epochs);
     out->checkpoint_keep = (int)integer_of(t, recipe->checkpoint_keep, 3, 1);

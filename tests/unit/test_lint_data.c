@@ -464,11 +464,11 @@ END_TEST
 START_TEST(test_fields)
 {
     const char *shard = make_shard("train.h5", (recorded){0});
-    lint("", "      lesion: {axes: {}, column: lesoin}\n", &shard, 1);
+    lint("", "      lesion: {axes: {}, column: lesoin}\nlosses: {also: {value: \"mean(cast(lesion, float), over=all) * mean(scores, over=all)\"}}\n", &shard, 1);
     expect(ANL_A_field_mismatch, 7, "no column `lesoin` for the field `lesion`");
-    lint("", "      colour: {axes: {channel: 3, y: 16, x: 16}}\n", &shard, 1);
+    lint("", "      colour: {axes: {channel: 3, y: 16, x: 16}}\nlosses: {also: {value: \"mean(cast(colour, float), over=all) * mean(scores, over=all)\"}}\n", &shard, 1);
     expect(ANL_A_field_mismatch, 0, "its images have 1 channel, but `colour` declares 3");
-    lint("", "      volume: {axes: {channel: 1, z: 4, y: 16, x: 16}}\n", &shard, 1);
+    lint("", "      volume: {axes: {channel: 1, z: 4, y: 16, x: 16}}\nlosses: {also: {value: \"mean(cast(volume, float), over=all) * mean(scores, over=all)\"}}\n", &shard, 1);
     ck_assert_msg(found(ANL_A_field_mismatch) != NULL, "%s", report());
     lint(", unit: HU", "", &shard, 1);
     expect(ANL_A_field_mismatch, 0, "its values have no unit, but `image` is declared in HU");

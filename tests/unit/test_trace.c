@@ -685,7 +685,7 @@ START_TEST(unused_names_are_warned_of)
              "graph: {a: 2 * features}\nlosses: {l: {value: \"mean(m(features), over=all)\"}}\n" RULES,
         &train);
     expect_good(&s);
-    ck_assert_int_eq(anl_diagnostics_warnings(s.diagnostics), 2);
+    ck_assert_int_eq(anl_diagnostics_warnings(s.diagnostics), 3);
     finish(&s);
 }
 END_TEST

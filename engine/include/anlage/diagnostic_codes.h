@@ -51,6 +51,7 @@
     X(304, ERROR, not_static)                                                                                          \
     X(305, ERROR, bad_number)                                                                                          \
     /* 04 axes */                                                                                                      \
+    X(306, WARNING, list_length)                                                                                       \
     X(401, ERROR, axis_mismatch)                                                                                       \
     X(402, ERROR, outer_product)                                                                                       \
     X(403, ERROR, missing_over)                                                                                        \
