@@ -886,6 +886,8 @@ anl_status anl_format(const char *file, const char *text, size_t length, anl_dia
         read_tree(&f, file, length);
         f.diagnostics = own;
         status = ANL_ERROR_SPEC;
+    } else if (before->kind == ANL_Y_SCALAR) { /* no spec, and at the top `---` or `...` would turn into the mark of a document */
+        anl_text_addn(&laid, f.text, length);
     } else {
         bool good = take_pieces(&f, length);
         if (good) {

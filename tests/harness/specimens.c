@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     outcome *o = shared_memory(sizeof *o);
     const bool before = old_findings(root, o);
     double kernels = 0, nodes = 0, bytes = 0;
-    int warned[1000] = {0};
+    int warned[2000] = {0};
     for (int i = 0; i < count; i++) {
         anl_arena *arena = anl_arena_new();
         uint64_t random = seed + (uint64_t)i;
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
             printf("%s%s: %s\n", path, written ? "" : " (could not be written)", o->said);
         }
         for (int w = 0; w < o->warnings; w++)
-            warned[o->codes[w] < 1000 ? o->codes[w] : 999]++;
+            warned[o->codes[w] < (int)ANL_COUNT(warned) ? o->codes[w] : (int)ANL_COUNT(warned) - 1]++;
         kernels += o->kernels;
         nodes += o->nodes;
         bytes += o->bytes;
