@@ -17,14 +17,14 @@ static const char usage[] =
     "usage: anlage pack DIR-or-FILE... --size N --out DIR [--labels labels.csv]\n"
     "\n"
     "Reads image files and writes train-*.h5, valid-*.h5, test-*.h5 and manifest.json.\n"
-    "With a table of labels, its rows are the set (first column: the file, relative to the table or a DIR);\n"
+    "With a table of labels, its rows are the set (first column: the file, or a folder of files, relative to the table or a DIR);\n"
     "without, every image under the folders is. A column `patient` keeps a patient's images in one split.\n"
     "\n"
     "  --out DIR           folder for the shards\n"
     "  --size N            samples of N x N pixels; or YxX; volumes: N x N x N, or ZxYxX. The shape of a scan is kept (in mm,\n"
     "                      where it says its spacing); around it is black\n"
     "  --slices            each slice or page of a volume is a sample\n"
-    "  --volumes           only volumes are packed, each a sample (default where all files are volumes)\n"
+    "  --volumes           only volumes are packed, each a sample (default where all files are volumes, or slices of DICOM series)\n"
     "  --first-frame       of several time points in a file take the first; otherwise each is a sample\n"
     "  --window C,W        values from C - W/2 to C + W/2 become 0 to 1 (HU: 40,80 shows brain); otherwise HU stay HU\n"
     "  --spacing S|Z,Y,X   bring scans to this spacing in mm, then crop or pad them to --size about their middle (default: each scan fills it)\n"
@@ -45,6 +45,10 @@ static const char usage[] =
     "  --salt FILE         hash with this salt (16 bytes or more, kept secret): packs with the same salt agree on who is who\n"
     "  --anonymous-files   store files by number and not by name\n"
     "  --force             replace the pack in DIR, or one that was begun there with other input\n"
+    "\n"
+    "A series of DICOM files of one slice each (one series, orientation, size and spacing) is a volume, its slices in the order of their places in the\n"
+    "patient. A row of the table may name its folder, or with --volumes one file of it. Where the steps between slices differ by more than a tenth, as where one\n"
+    "is missing, or two slices lie at one place, the series is skipped. With --slices, or a --size without z (YxX), each file is a sample.\n"
     "\n"
     "Of DICOM files and others, shards keep voxels, spacing, modality and a hash of the patient's id, nothing else; names of files and the columns of the\n"
     "table are stored as they are, so see that they name nobody.\n"
@@ -332,6 +336,8 @@ int anl_cmd_pack(int argc, char **argv)
                report.images - report.skipped - report.dropped == 1 ? "" : "s", depth, o.size[1], o.size[0], report.bits, report.unit[0] ? " in " : "",
                report.unit, seconds() - d.began);
         printf("skipped    %lld\n", (long long)report.skipped);
+        if (report.series > 0)
+            printf("series     %lld, of %lld files\n", (long long)report.series, (long long)report.series_files);
         if (report.repeated > 0)
             printf("repeated   %lld file%s the pixels of another; %s (manifest.json lists them)\n", (long long)report.repeated,
                    report.repeated == 1 ? " has" : "s have", report.dropped > 0 ? "dropped" : "kept");

@@ -1,6 +1,6 @@
 /* Phantoms as DICOM (PS3.5, PS3.10): explicit little endian, nothing compressed.
- * In: a scan. Out: a file of one image, or one of several frames whose places stand in functional groups (PS3.3, C.7.6.16), as in
- * the enhanced objects of CT and MR. Written here, as DCMTK's
+ * In: a scan. Out: a file of one image, or of one slice of a series, or one of several frames whose places stand in functional groups
+ * (PS3.3, C.7.6.16), as in the enhanced objects of CT and MR. Written here, as DCMTK's
  * tools would want a text dump and a process for each file. */
 #include <errno.h>
 #include <inttypes.h>
@@ -159,33 +159,38 @@ static void add_groups(bytes *b, const phantom_scan *s)
     free(frames.data);
 }
 
-static void add_pixels(bytes *b, const phantom_scan *s)
+/* Of one slice, or of all (slice < 0). */
+static void add_pixels(bytes *b, const phantom_scan *s, int slice)
 {
-    const size_t count = (size_t)s->width * (size_t)s->height * (size_t)s->depth;
+    const size_t plane = (size_t)s->width * (size_t)s->height, count = slice < 0 ? plane * (size_t)s->depth : plane;
+    const uint16_t *voxels = s->voxels + (slice < 0 ? 0 : plane * (size_t)slice);
     const unsigned most = (1u << s->bits) - 1;
     if (s->bits == 8) {
         add_header(b, 0x7fe00010, "OB", count + count % 2);
         for (size_t i = 0; i < count; i++)
-            add(b, &(uint8_t){(uint8_t)(s->white_first ? most - s->voxels[i] : s->voxels[i])}, 1);
+            add(b, &(uint8_t){(uint8_t)(s->white_first ? most - voxels[i] : voxels[i])}, 1);
         if (count % 2)
             add(b, "", 1);
         return;
     }
     add_header(b, 0x7fe00010, "OW", 2 * count);
     for (size_t i = 0; i < count; i++)
-        add_16(b, s->white_first ? most - s->voxels[i] : s->voxels[i]);
+        add_16(b, s->white_first ? most - voxels[i] : voxels[i]);
 }
 
-bool phantom_write_dicom(const char *path, const phantom_scan *s)
+/* One slice of a series, or (slice < 0) the whole scan. */
+static bool write_object(const char *path, const phantom_scan *s, int slice)
 {
     const object *o = &objects[s->kind];
-    const char *class = s->depth > 1 ? o->frames : o->image;
+    const bool frames = slice < 0 && s->depth > 1, placed = !frames && (slice >= 0 || s->kind != PHANTOM_RADIOGRAPH);
+    const char *class = frames ? o->frames : o->image;
+    const uint64_t instance = s->number + (uint64_t)(slice + 1) * 0xD1B54A32D192ED03u;
     char number[16];
     bytes meta = {0}, b = {0};
     add_header(&meta, 0x00020001, "OB", 2);
     add_16(&meta, 0x0100);
     add_text(&meta, 0x00020002, "UI", class);
-    add_id(&meta, 0x00020003, s->number, "instance");
+    add_id(&meta, 0x00020003, instance, "instance");
     add_text(&meta, 0x00020010, "UI", "1.2.840.10008.1.2.1");
     add_text(&meta, 0x00020012, "UI", "2.25.1");
 
@@ -195,42 +200,43 @@ bool phantom_write_dicom(const char *path, const phantom_scan *s)
     add_32(&b, (uint32_t)meta.length);
     add(&b, meta.data, meta.length);
     add_text(&b, 0x00080016, "UI", class);
-    add_id(&b, 0x00080018, s->number, "instance");
+    add_id(&b, 0x00080018, instance, "instance");
     add_text(&b, 0x00080060, "CS", o->modality);
     add_text(&b, 0x00080070, "LO", "Anlage phantoms");
     add_text(&b, 0x00100010, "PN", "Phantom");
     add_text(&b, 0x00100020, "LO", s->patient);
     const double plane[2] = {s->spacing[1], s->spacing[0]};
-    if (s->depth == 1 && s->kind != PHANTOM_RADIOGRAPH)
+    if (placed)
         add_numbers(&b, 0x00180050, &s->spacing[2], 1);
-    if (s->depth == 1 && s->kind == PHANTOM_RADIOGRAPH)
+    if (!frames && !placed)
         add_numbers(&b, 0x00181164, plane, 2);
     add_id(&b, 0x0020000d, s->number, "study");
     add_id(&b, 0x0020000e, s->number, "series");
-    add_text(&b, 0x00200013, "IS", "1");
-    if (s->depth == 1 && s->kind != PHANTOM_RADIOGRAPH) {
-        add_position(&b, s, 0);
+    snprintf(number, sizeof number, "%d", slice < 0 ? 1 : slice + 1);
+    add_text(&b, 0x00200013, "IS", number);
+    if (placed) {
+        add_position(&b, s, slice < 0 ? 0 : slice);
         add_numbers(&b, 0x00200037, upright, 6);
     }
     add_short(&b, 0x00280002, 1);
     add_text(&b, 0x00280004, "CS", s->white_first ? "MONOCHROME1" : "MONOCHROME2");
-    if (s->depth > 1) {
+    if (frames) {
         snprintf(number, sizeof number, "%d", s->depth);
         add_text(&b, 0x00280008, "IS", number);
     }
     add_short(&b, 0x00280010, (unsigned)s->height);
     add_short(&b, 0x00280011, (unsigned)s->width);
-    if (s->depth == 1 && s->kind != PHANTOM_RADIOGRAPH)
+    if (placed)
         add_numbers(&b, 0x00280030, plane, 2);
     add_short(&b, 0x00280100, s->bits == 8 ? 8 : 16);
     add_short(&b, 0x00280101, (unsigned)s->bits);
     add_short(&b, 0x00280102, (unsigned)s->bits - 1);
     add_short(&b, 0x00280103, 0);
-    if (s->depth == 1 && s->intercept != 0)
+    if (!frames && s->intercept != 0)
         add_scale(&b, s);
-    if (s->depth > 1)
+    if (frames)
         add_groups(&b, s);
-    add_pixels(&b, s);
+    add_pixels(&b, s, slice);
 
     bool good = !meta.failed && !b.failed;
     if (!good)
@@ -250,3 +256,7 @@ bool phantom_write_dicom(const char *path, const phantom_scan *s)
     free(b.data);
     return good;
 }
+
+bool phantom_write_dicom(const char *path, const phantom_scan *scan) { return write_object(path, scan, -1); }
+
+bool phantom_write_dicom_slice(const char *path, const phantom_scan *scan, int slice) { return write_object(path, scan, slice); }

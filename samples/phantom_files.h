@@ -28,6 +28,8 @@ bool phantom_write_tiff(const char *path, const phantom_scan *scan);
 bool phantom_write_nifti(const char *path, const phantom_scan *scan);
 /* One image, or one multi-frame image with a frame a slice; explicit little endian. */
 bool phantom_write_dicom(const char *path, const phantom_scan *scan);
+/* A slice of it as an image of a series: all slices of a scan have the ids of study and series in common. */
+bool phantom_write_dicom_slice(const char *path, const phantom_scan *scan, int slice);
 bool phantom_has_nifti(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* Makes images to try the engine on: phantoms of four modality looks with random anatomy, some with a subtle lesion.
- * In: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N]. Out: OUT/pNNNNN-K.tif (128x128, 2 to 4 a patient), .dcm or .nii.gz;
- * OUT/labels.csv with the columns file,lesion,modality,patient; OUT/boxes.csv with the lesions' boxes in pixels.
+ * In: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N] [--series]. Out: OUT/pNNNNN-K.tif (128x128, 2 to 4 a patient), .dcm or .nii.gz; with
+ * --series, which is of volumes as DICOM, a folder OUT/pNNNNN-K with a file sNNN.dcm for each slice; OUT/labels.csv with the columns file,lesion,modality,patient; OUT/boxes.csv with the lesions' boxes in pixels.
  * Plain images as TIFF run from black to white over 16 bits. All others hold what scanners store: CT Hounsfield units + 1024 (the formats that
  * can say so do), radiographs and MR 12 bits, ultrasound 8 bits; some radiographs in DICOM are MONOCHROME1. Volumes have 24 slices, or N.
  * The same seed gives the same voxels in every format; no image depends on how many there are. */
@@ -539,14 +539,36 @@ typedef struct making {
     unsigned long long seed;
     enum format format;
     bool volumes;
+    bool series; /* a file a slice */
     int slices; /* of a volume; the body is as long for few as for many */
     FILE *labels, *boxes;
 } making;
 
+/* A folder with a file for each slice. */
+static bool write_series(const char *folder, const phantom_scan *s)
+{
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+        fprintf(stderr, "phantoms: %s: %s\n", folder, strerror(errno));
+        return false;
+    }
+    bool good = true;
+    for (int z = 0; z < s->depth && good; z++) {
+        char *path = NULL;
+        good = asprintf(&path, "%s/s%03d.dcm", folder, z + 1) >= 0;
+        if (!good) {
+            fprintf(stderr, "phantoms: out of memory\n");
+            break;
+        }
+        good = phantom_write_dicom_slice(path, s, z);
+        free(path);
+    }
+    return good;
+}
+
 /* One image or volume of a patient, its row in the table of labels, and its box. */
 static bool make(const making *m, const patient *p, int number, int i, float *image, uint16_t *voxels)
 {
-    static const char *const endings[FORMATS] = {"tif", "dcm", "nii.gz"};
+    static const char *const endings[FORMATS] = {".tif", ".dcm", ".nii.gz"};
     exposure e = {.random = stream_of(m->seed, (uint64_t)number, (uint64_t)i + 2)};
     e.lesion = p->diseased && chance(&e.random, 0.9f); /* 0.45 x 0.9: two images in five */
     e.dx = uniform(&e.random, -0.08f, 0.08f);
@@ -571,7 +593,7 @@ static bool make(const making *m, const patient *p, int number, int i, float *im
 
     char name[64], id[16], *path = NULL;
     snprintf(id, sizeof id, "p%05d", number);
-    snprintf(name, sizeof name, "p%05d-%d.%s", number, i + 1, endings[m->format]);
+    snprintf(name, sizeof name, "p%05d-%d%s", number, i + 1, m->series ? "" : endings[m->format]);
     if (asprintf(&path, "%s/%s", m->folder, name) < 0) {
         fprintf(stderr, "phantoms: out of memory\n");
         return false;
@@ -590,7 +612,8 @@ static bool make(const making *m, const patient *p, int number, int i, float *im
                             .white_first = p->modality == PROJECTION && !m->volumes && number % 2 == 1,
                             .patient = id,
                             .number = mix(m->seed + 17) ^ ((uint64_t)number * 64 + (uint64_t)i)};
-    bool good = m->format == FORMAT_DICOM   ? phantom_write_dicom(path, &s)
+    bool good = m->series                   ? write_series(path, &s)
+                : m->format == FORMAT_DICOM ? phantom_write_dicom(path, &s)
                 : m->format == FORMAT_NIFTI ? phantom_write_nifti(path, &s)
                 : m->volumes                ? phantom_write_tiff(path, &s)
                                             : write_tiff(path, image, number % 2 == 1);
@@ -640,6 +663,10 @@ static bool parse_arguments(int argc, char **argv, making *m, unsigned long long
         unsigned long long slices;
         bool known = !strcmp(argv[a], "--volumes");
         m->volumes = m->volumes || known;
+        if (!strcmp(argv[a], "--series")) {
+            m->series = true;
+            continue;
+        }
         if (!strcmp(argv[a], "--slices") && ++a < argc && parse_number(argv[a], MOST_SLICES, &slices) && slices > 1) {
             m->slices = (int)slices;
             continue;
@@ -653,7 +680,7 @@ static bool parse_arguments(int argc, char **argv, making *m, unsigned long long
         if (!known)
             return false;
     }
-    return true;
+    return !m->series || (m->volumes && m->format == FORMAT_DICOM);
 }
 
 int main(int argc, char **argv)
@@ -661,7 +688,7 @@ int main(int argc, char **argv)
     making m = {.slices = SLICES};
     unsigned long long count = 0;
     if (!parse_arguments(argc, argv, &m, &count)) {
-        fprintf(stderr, "usage: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N]\n"
+        fprintf(stderr, "usage: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N] [--series]\n"
                         "  writes COUNT images or volumes (1 to 10000000), labels.csv and boxes.csv to the folder OUT; SEED is a number\n");
         return 2;
     }

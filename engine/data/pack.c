@@ -30,9 +30,10 @@ anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row)
 
 /* ---- which images ---- */
 
-/* In a folder, a file counts as an image by its name (and is then reported when it is none) or by its first bytes. */
-static bool image_content(const char *path)
+bool anl_pack_looks_like_image(const char *name, const char *path)
 {
+    if (anl_scan_named(name))
+        return true;
     unsigned char first[ANL_SNIFF_BYTES];
     FILE *file = fopen(path, "rb");
     if (!file)
@@ -42,10 +43,11 @@ static bool image_content(const char *path)
     return anl_scan_sniff(first, length) != NULL;
 }
 
-static void add_entry(anl_pack_state *p, const char *path, const char *file, int64_t row)
+static anl_pack_entry *add_entry(anl_pack_state *p, const char *path, const char *file, int64_t row)
 {
     anl_pack_entry e = {.path = path, .file = file, .row = row};
     ANL_PUSH(p->arena, p->entries, p->entry_count, p->entry_capacity, e);
+    return &p->entries[p->entry_count - 1];
 }
 
 typedef struct parent {
@@ -56,7 +58,31 @@ typedef struct parent {
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static anl_status walk(anl_pack_state *p, const char *folder, const char *shown, const parent *up, int depth)
+static anl_status cannot_list(anl_pack_state *p, const char *folder, const char *reason)
+{
+    anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = folder}, "cannot read the folder %s: %s", folder, reason);
+    return ANL_ERROR_FILE;
+}
+
+anl_status anl_pack_list(anl_pack_state *p, const char *folder, const char ***names, int *count)
+{
+    int capacity = 0;
+    *names = NULL;
+    *count = 0;
+    DIR *open = opendir(folder);
+    if (!open)
+        return cannot_list(p, folder, strerror(errno));
+    for (struct dirent *found; (found = readdir(open));)
+        if (found->d_name[0] != '.')
+            ANL_PUSH(p->arena, *names, *count, capacity, anl_arena_text(p->arena, found->d_name));
+    closedir(open);
+    if (*count > 0)
+        qsort(*names, (size_t)*count, sizeof **names, by_text);
+    return ANL_OK;
+}
+
+/* row: of the table that names the folder, or -1. */
+static anl_status walk(anl_pack_state *p, const char *folder, const char *shown, int64_t row, const parent *up, int depth)
 {
     struct stat about;
     if (stat(folder, &about) != 0)
@@ -65,31 +91,21 @@ static anl_status walk(anl_pack_state *p, const char *folder, const char *shown,
         if (q->device == about.st_dev && q->inode == about.st_ino)
             return ANL_OK; /* a link back up */
     parent here = {.up = up, .device = about.st_dev, .inode = about.st_ino};
-    DIR *open = depth < DEEPEST_FOLDER ? opendir(folder) : NULL;
-    if (!open) {
-        anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = folder}, "cannot read the folder %s: %s", folder,
-                     depth < DEEPEST_FOLDER ? strerror(errno) : "too many folders inside each other");
-        return ANL_ERROR_FILE;
-    }
-    const char **names = NULL;
-    int count = 0, capacity = 0;
-    for (struct dirent *found; (found = readdir(open));)
-        if (found->d_name[0] != '.')
-            ANL_PUSH(p->arena, names, count, capacity, anl_arena_text(p->arena, found->d_name));
-    closedir(open);
-    if (count > 0)
-        qsort(names, (size_t)count, sizeof *names, by_text);
-    anl_status status = ANL_OK;
+    if (depth == DEEPEST_FOLDER)
+        return cannot_list(p, folder, "too many folders inside each other");
+    const char **names;
+    int count;
+    anl_status status = anl_pack_list(p, folder, &names, &count);
     for (int i = 0; i < count && status == ANL_OK; i++) {
         const char *path = anl_path_join(p->arena, folder, names[i]);
         const char *file = shown[0] ? anl_path_join(p->arena, shown, names[i]) : names[i];
         if (stat(path, &about) != 0) {
             if (anl_scan_named(names[i])) /* a dangling link: reported with the unreadable images */
-                add_entry(p, path, file, -1);
+                add_entry(p, path, file, row);
         } else if (S_ISDIR(about.st_mode))
-            status = walk(p, path, file, &here, depth + 1);
-        else if (S_ISREG(about.st_mode) && (anl_scan_named(names[i]) || image_content(path)))
-            add_entry(p, path, file, -1);
+            status = walk(p, path, file, row, &here, depth + 1);
+        else if (S_ISREG(about.st_mode) && anl_pack_looks_like_image(names[i], path))
+            add_entry(p, path, file, row);
     }
     return status;
 }
@@ -118,7 +134,7 @@ static anl_status find_images(anl_pack_state *p)
             length--;
         const char *input = anl_arena_copy(p->arena, o->inputs[i], length);
         if (S_ISDIR(about.st_mode)) {
-            anl_status status = walk(p, input, o->input_count > 1 ? base_name(input) : "", NULL, 0);
+            anl_status status = walk(p, input, o->input_count > 1 ? base_name(input) : "", -1, NULL, 0);
             if (status != ANL_OK)
                 return status;
         } else
@@ -143,6 +159,21 @@ static int by_file(const void *a, const void *b)
     const named_row *x = a, *y = b;
     int order = strcmp(x->file, y->file);
     return order ? order : (x->row < y->row ? -1 : x->row > y->row);
+}
+
+/* A row names an image, or a folder: then what it says holds for all images in that. */
+static anl_status add_row(anl_pack_state *p, const char *path, const char *file, int64_t row)
+{
+    struct stat about;
+    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) {
+        add_entry(p, path, file, row)->named = true;
+        return ANL_OK;
+    }
+    const int before = p->entry_count;
+    anl_status status = walk(p, path, file, row, NULL, 0);
+    if (status == ANL_OK && p->entry_count == before)
+        add_entry(p, path, file, row)->refused = "it is a folder without images";
+    return status;
 }
 
 /* Rows of the table become entries. A row that says the same twice counts once; one that says two things of one file is an error.
@@ -213,7 +244,9 @@ static anl_status take_rows(anl_pack_state *p)
                     break;
                 }
             }
-        add_entry(p, path, file, r);
+        anl_status status = add_row(p, path, file, r);
+        if (status != ANL_OK)
+            return status;
     }
     return ANL_OK;
 }
@@ -448,17 +481,32 @@ static anl_status split(anl_pack_state *p, anl_pack_report *report)
 
 /* ---- what the shards will hold ---- */
 
+/* Whether slices that lie in files of their own become volumes: where volumes are asked for, or nothing is and samples have a size along z. Without
+ * being asked, files that the table names one by one stay the samples they are named as. */
+static bool gathers(const anl_pack_options *o) { return o->form == ANL_PACK_VOLUMES || (o->form == ANL_PACK_AUTO && o->size[2] > 0); }
+
+typedef struct probing {
+    anl_pack_state *pack;
+    int from; /* the first entry */
+} probing;
+
 static void probe_one(void *context, int chunk, int thread)
 {
     (void)thread;
-    anl_pack_state *p = context;
+    const probing *w = context;
+    anl_pack_state *p = w->pack;
+    anl_pack_entry *e = &p->entries[w->from + chunk];
     anl_scan scan;
     char reason[ANL_REASON_SIZE];
     if (p->options->stop && p->options->stop(p->options->context))
         return; /* the caller sees it, too */
-    if (anl_scan_probe(p->entries[chunk].path, &scan, reason) != ANL_OK || scan.segmentation)
+    if (anl_scan_probe(e->path, &scan, reason) != ANL_OK || scan.segmentation)
         return; /* reading it whole will say why it is left out */
-    anl_pack_seen *s = &p->entries[chunk].seen;
+    if (gathers(p->options) && anl_pack_is_slice(&scan) && (p->options->form == ANL_PACK_VOLUMES || !e->named)) {
+        e->slice = anl_malloc(sizeof *e->slice);
+        *e->slice = scan;
+    }
+    anl_pack_seen *s = &e->seen;
     *s = (anl_pack_seen){.good = true,
                 .type = scan.type,
                 .bits = scan.bits,
@@ -474,6 +522,33 @@ static void probe_one(void *context, int chunk, int thread)
      * patient is measured too: NIfTI says no modality, and its whole numbers are seldom all of those that their type holds. */
     bool plain = (scan.type == ANL_VOXEL_U8 || scan.type == ANL_VOXEL_U16) && scan.slope == 1 && scan.intercept == 0 && !scan.oriented;
     s->values = scan.unit[0] ? ANL_VALUES_UNIT : plain && !scan.modality[0] ? ANL_VALUES_FULL : ANL_VALUES_RELATIVE;
+}
+
+static anl_status probe(anl_pack_state *p, int from)
+{
+    const anl_pack_options *o = p->options;
+    anl_parallel(p->pool, p->entry_count - from, probe_one, &(probing){p, from});
+    return o->stop && o->stop(o->context) ? ANL_ERROR_STOPPED : ANL_OK;
+}
+
+/* What the headers say of all files, and then one entry for each volume, however many files it lies in. */
+static anl_status probe_all(anl_pack_state *p, anl_pack_report *report)
+{
+    anl_status status = probe(p, 0);
+    const int asked = p->entry_count;
+    if (status == ANL_OK && p->options->form == ANL_PACK_VOLUMES)
+        status = anl_pack_add_beside(p);
+    if (status == ANL_OK)
+        status = probe(p, asked);
+    if (status == ANL_OK)
+        status = anl_pack_gather(p);
+    for (int i = 0; i < p->entry_count; i++) {
+        free(p->entries[i].slice); /* where it was not gathered */
+        report->series += p->entries[i].slice_count > 0;
+        report->series_files += p->entries[i].slice_count;
+    }
+    report->images = p->entry_count;
+    return status;
 }
 
 static bool integral(double v) { return v == floor(v); }
@@ -558,7 +633,7 @@ static anl_status choose_image(anl_pack_state *p)
         p->depths[1] = e->seen.bits > p->depths[1] ? e->seen.bits : p->depths[1];
     }
     if (o->form == ANL_PACK_AUTO && deep > 0 && flat > 0)
-        return mixed(p, ANL_A_image_pages, deep, first_deep->path, "%d of the files have several slices or pages, the others have one (the first such file is %s)",
+        return mixed(p, ANL_A_image_pages, deep, first_deep->path, "%d of the files or series have several slices or pages, the others have one (the first such file is %s)",
                      "say --slices to make each slice a sample, or --volumes to take the volumes only");
     p->slices = o->form == ANL_PACK_SLICES;
     p->windowed = o->window[1] > 0;
@@ -772,9 +847,7 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
     }
     if (status == ANL_OK) {
         p.pool = anl_pool_new(options->threads);
-        anl_parallel(p.pool, p.entry_count, probe_one, &p);
-        if (options->stop && options->stop(options->context))
-            status = ANL_ERROR_STOPPED;
+        status = probe_all(&p, report);
         if (status == ANL_OK)
             status = split(&p, report);
         if (status == ANL_OK)

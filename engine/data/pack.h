@@ -1,4 +1,4 @@
-/* What the files of packing share: pack.c finds images, tables and splits; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
+/* What the files of packing share: pack.c finds images, tables and splits; pack_series.c puts slices together; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
  * identical images; pack_manifest.c writes down what was packed.
  * In: options. Out: the state of one pack, of one thread but for what says otherwise. */
 #ifndef ANL_DATA_PACK_H
@@ -27,6 +27,13 @@ typedef struct anl_pack_entry {
     const char *path; /* to open */
     const char *file; /* as it is named; see anl_pack_shown */
     int64_t row;      /* of the table, or -1 */
+    int member;       /* its number among those of its row, where that names a folder of several; 0: it is alone */
+    bool named;       /* the row names it, not a folder in which it lies */
+    const char **slices;    /* of a volume whose slices are files: they, in order; else NULL */
+    int slice_count;
+    const char *refused;    /* why it is not to be read, or NULL */
+    anl_scan *slice;        /* until volumes are gathered: what the header of a single slice says; malloc'd */
+    bool beside, part;      /* … it only lies beside a file of the table; it became part of another entry */
     int unit;         /* what is split: patients, or samples that have none */
     int modality;     /* of the list of the pack */
     anl_pack_seen seen;
@@ -82,6 +89,22 @@ static inline int anl_pack_split_of(const anl_pack_state *p, const anl_pack_entr
 /* A file as shards and manifest name it: by name, or by number. */
 const char *anl_pack_shown(const anl_pack_state *p, const anl_pack_entry *e);
 anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row);
+
+/* ---- pack.c, for pack_series.c ---- */
+/* The names in a folder but hidden ones, sorted; in the arena. */
+anl_status anl_pack_list(anl_pack_state *p, const char *folder, const char ***names, int *count);
+/* In a folder, a file counts as an image by its name (and is then reported when it is none) or by its first bytes. */
+bool anl_pack_looks_like_image(const char *name, const char *path);
+
+/* ---- pack_series.c ---- */
+/* Whether a probed scan is a slice that may belong to a volume: alone in its file, of a series, at a known place. */
+bool anl_pack_is_slice(const anl_scan *scan);
+/* Adds the files that lie in one folder with slices that the table names: they may be the rest of their series. */
+anl_status anl_pack_add_beside(anl_pack_state *p);
+/* Entries of slices of one volume become one entry. ANL_ERROR_FORMAT: the table says different things of slices of one. */
+anl_status anl_pack_gather(anl_pack_state *p);
+/* Reads the scan of an entry, from one file or from many. Any number of threads at once. */
+anl_status anl_pack_read(const anl_pack_entry *e, anl_scan *out, char reason[ANL_REASON_SIZE]);
 
 /* ---- pack_samples.c ---- */
 typedef struct anl_pack_result {

@@ -14,7 +14,8 @@ const char *anl_pack_shown(const anl_pack_state *p, const anl_pack_entry *e)
 {
     if (!p->options->anonymous_files)
         return e->file;
-    return anl_arena_printf(p->arena, "%06lld", (long long)(e->row >= 0 ? e->row : e - p->entries) + 1);
+    const long long number = (e->row >= 0 ? e->row : e - p->entries) + 1;
+    return e->member > 0 ? anl_arena_printf(p->arena, "%06lld-%d", number, e->member) : anl_arena_printf(p->arena, "%06lld", number);
 }
 
 static const char *base_name(const char *path)
@@ -241,6 +242,21 @@ static void write_shards(const anl_pack_state *p, anl_json *json)
     anl_json_array_end(json);
 }
 
+/* How many files each volume was put together from, by the name that its sample has. */
+static void write_series(const anl_pack_state *p, anl_json *json)
+{
+    anl_json_array(json, "series");
+    for (int i = 0; i < p->entry_count; i++) {
+        if (!p->entries[i].slices)
+            continue;
+        anl_json_object(json, NULL);
+        anl_json_string(json, "file", anl_pack_shown(p, &p->entries[i]));
+        anl_json_integer(json, "slices", p->entries[i].slice_count);
+        anl_json_object_end(json);
+    }
+    anl_json_array_end(json);
+}
+
 static void write_skipped(const anl_pack_state *p, anl_json *json)
 {
     anl_json_array(json, "skipped");
@@ -293,6 +309,8 @@ void anl_pack_manifest_text(const anl_pack_state *p, const anl_pack_report *repo
     write_spacing(p, &json);
     write_shards(p, &json);
     write_groups(p, groups, &json);
+    if (report->series > 0)
+        write_series(p, &json);
     write_skipped(p, &json);
     anl_json_object_end(&json);
     anl_text_add(text, "\n");

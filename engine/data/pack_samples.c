@@ -357,7 +357,7 @@ void anl_pack_decode(const anl_pack_state *p, const anl_pack_entry *e, anl_pack_
 {
     *out = (anl_pack_result){0};
     anl_scan scan;
-    out->status = anl_scan_decode(e->path, &scan, out->reason);
+    out->status = anl_pack_read(e, &scan, out->reason);
     if (out->status == ANL_OK) {
         out->status = make_samples(p, &scan, out);
         anl_scan_free(&scan);

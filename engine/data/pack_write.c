@@ -28,6 +28,15 @@ static void plan_sum(anl_text *plan, const void *bytes, size_t length)
     anl_text_add(plan, hex);
 }
 
+static void plan_file(anl_text *plan, const char *path)
+{
+    struct stat about;
+    if (stat(path, &about) == 0)
+        anl_text_printf(plan, "%s\t%lld bytes of time %lld.%09ld\n", path, (long long)about.st_size, (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec);
+    else
+        anl_text_printf(plan, "%s\tmissing\n", path);
+}
+
 static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
 {
     const anl_pack_options *o = p->options;
@@ -66,12 +75,11 @@ static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
         anl_text_add(plan, "none");
     anl_text_printf(plan, "\nthe number of files\t%d\n", p->entry_count);
     for (int i = 0; i < p->entry_count; i++) {
-        struct stat about;
-        if (stat(p->entries[i].path, &about) == 0)
-            anl_text_printf(plan, "%s\t%lld bytes of time %lld.%09ld\n", p->entries[i].path, (long long)about.st_size, (long long)about.st_mtim.tv_sec,
-                            about.st_mtim.tv_nsec);
-        else
-            anl_text_printf(plan, "%s\tmissing\n", p->entries[i].path);
+        const anl_pack_entry *e = &p->entries[i];
+        for (int z = 0; z < e->slice_count; z++)
+            plan_file(plan, e->slices[z]);
+        if (!e->slices)
+            plan_file(plan, e->path);
     }
     return ANL_OK;
 }
@@ -120,7 +128,10 @@ static void skip(anl_pack_state *p, anl_pack_entry *e, const char *reason)
 {
     if (p->skip_count++ < MOST_WARNINGS) {
         anl_span place = e->row >= 0 ? anl_pack_at_row(p, e->row) : (anl_span){.file = e->path};
-        anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "%s is skipped: %s", e->path, reason);
+        if (e->slices)
+            anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "the series of %s is skipped: %s", e->path, reason);
+        else
+            anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "%s is skipped: %s", e->path, reason);
     }
     e->left = anl_arena_text(p->arena, reason);
 }

@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "data/orient.h"
+#include "data/pack.h"
 #include "data/scan.h"
 #include "data/series.h"
 
@@ -257,6 +258,76 @@ static bool have_dicom(void)
         anl_scan_free(&scan);
     return !strstr(reason, "built without DCMTK"); /* any other reason is a failure where it matters */
 }
+
+/* A coronal PET slice of 2 x 2, its values at a scale of its own; as an entry of a pack. */
+static anl_pack_entry pet_slice(const char *name, int k, const char *position, const char *slope)
+{
+    const pixels p = {2, 2, 1, 16, 16, 15, 0, "MONOCHROME2", NULL, NULL, false};
+    const uint16_t v[4] = {(uint16_t)(10 * k), (uint16_t)(10 * k + 1), (uint16_t)(10 * k + 2), (uint16_t)(10 * k + 3)};
+    dicom d = begin(PLAIN);
+    add_front(&d, "PT");
+    add_text(&d, 0x00200032, "DS", position);
+    add_text(&d, 0x00200037, "DS", "1\\0\\0\\0\\0\\-1");
+    add_pixel_module(&d, &p);
+    add_text(&d, 0x00280030, "DS", "4\\4");
+    add_text(&d, 0x00281052, "DS", "0");
+    add_text(&d, 0x00281053, "DS", slope);
+    const char *path = finish(&d, name, v, sizeof v);
+    anl_scan *slice = anl_malloc(sizeof *slice);
+    char reason[ANL_REASON_SIZE];
+    ck_assert_int_eq(anl_scan_probe(path, slice, reason), ANL_OK);
+    ck_assert(anl_pack_is_slice(slice));
+    return (anl_pack_entry){.path = path,
+                            .file = name,
+                            .row = -1,
+                            .slice = slice,
+                            .seen = {.good = true, .type = slice->type, .bits = slice->bits, .slope = slice->slope, .depth = 1, .frames = 1}};
+}
+
+START_TEST(dicom_files_of_a_slice_each_become_a_volume)
+{
+    if (!have_dicom())
+        return;
+    anl_pack_entry entries[] = {pet_slice("c.dcm", 1, "-4\\20\\7", "2"), pet_slice("a.dcm", 2, "-4\\30\\7", "3"), pet_slice("b.dcm", 0, "-4\\10\\7", "1")};
+    anl_pack_state p = {.arena = arena, .entries = entries, .entry_count = 3};
+    ck_assert_int_eq(anl_pack_gather(&p), ANL_OK);
+    ck_assert_int_eq(p.entry_count, 1);
+    ck_assert_int_eq(entries[0].slice_count, 3);
+    ck_assert_str_eq(entries[0].file, "b.dcm");
+    ck_assert(entries[0].seen.type == ANL_VOXEL_F32 && entries[0].seen.depth == 3); /* three scales in one */
+    anl_scan s;
+    char reason[ANL_REASON_SIZE];
+    ck_assert_msg(anl_pack_read(&entries[0], &s, reason) == ANL_OK, "%s", reason);
+    ck_assert(s.width == 2 && s.height == 3 && s.depth == 2 && s.type == ANL_VOXEL_F32); /* axial: the slices lie along y */
+    ck_assert(s.spacing[0] == 4 && s.spacing[1] == 10 && s.spacing[2] == 4);
+    ck_assert(s.affine[0][3] == -4 && s.affine[1][3] == 10 && s.affine[2][3] == 3);
+    for (int z = 0; z < 2; z++)
+        for (int y = 0; y < 3; y++)
+            for (int x = 0; x < 2; x++)
+                ck_assert_double_eq(at(&s, (z * 3 + y) * 2 + x), (10 * y + 2 * (1 - z) + x) * (y + 1));
+    anl_scan_free(&s);
+    /* A file that has become another between header and voxels is not taken. */
+    free(pet_slice("c.dcm", 1, "-4\\24\\7", "2").slice);
+    ck_assert_int_eq(anl_pack_read(&entries[0], &s, reason), ANL_ERROR_FORMAT);
+    ck_assert_str_eq(reason, "its files change while they are read");
+    unlink(in_root("c.dcm"));
+    ck_assert_int_eq(anl_pack_read(&entries[0], &s, reason), ANL_ERROR_FILE);
+    ck_assert_str_eq(reason, "of its slice c.dcm: No such file or directory");
+    /* Two files of one place, and steps that differ by more than a tenth. */
+    anl_pack_entry twice[] = {pet_slice("a.dcm", 0, "0\\10\\0", "1"), pet_slice("b.dcm", 1, "0\\20\\0", "1"), pet_slice("c.dcm", 2, "0\\10\\0", "1")};
+    p = (anl_pack_state){.arena = arena, .entries = twice, .entry_count = 3};
+    ck_assert_int_eq(anl_pack_gather(&p), ANL_OK);
+    ck_assert(twice[0].refused && strstr(twice[0].refused, "two of its 3 slices lie at one place, a.dcm and c.dcm"));
+    for (int over = 0; over < 2; over++) {
+        anl_pack_entry steps[] = {pet_slice("a.dcm", 0, "0\\10\\0", "1"), pet_slice("b.dcm", 1, over ? "0\\21.2\\0" : "0\\20.9\\0", "1"),
+                                  pet_slice("c.dcm", 2, "0\\30\\0", "1")};
+        p = (anl_pack_state){.arena = arena, .entries = steps, .entry_count = 3};
+        ck_assert_int_eq(anl_pack_gather(&p), ANL_OK);
+        ck_assert_int_eq(p.entry_count, 1);
+        ck_assert(over == (steps[0].refused != NULL));
+    }
+}
+END_TEST
 
 START_TEST(dicom_values_are_the_bits_stored)
 {
@@ -1210,6 +1281,7 @@ int main(void)
     TCase *dicoms = tcase_create("dicom");
     tcase_add_checked_fixture(dicoms, setup, teardown);
     tcase_set_timeout(dicoms, 120);
+    tcase_add_test(dicoms, dicom_files_of_a_slice_each_become_a_volume);
     tcase_add_test(dicoms, dicom_values_are_the_bits_stored);
     tcase_add_test(dicoms, dicom_white_at_nought_is_turned_but_not_where_there_is_a_unit);
     tcase_add_test(dicoms, dicom_colours_become_rgb);

@@ -129,11 +129,15 @@ typedef enum anl_pack_form { ANL_PACK_AUTO, ANL_PACK_SLICES, ANL_PACK_VOLUMES } 
 typedef struct anl_pack_options {
     const char *const *inputs; /* folders and files */
     int input_count;
-    const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder) */
+    const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder), or a folder, all
+                                  images of which then have the row's labels */
     const char *out;           /* folder */
     int size[3];               /* along x, y, z (z: volumes only): scans are resampled to fit (area average when shrinking, linear when growing), in
                                   their shape in mm where the spacing is known, and padded around: black, or as dark as the scan gets */
-    anl_pack_form form;        /* AUTO: files of several slices become volumes, files of one become images; both kinds are A0809 */
+    anl_pack_form form;        /* AUTO: files of several slices become volumes, files of one become images; both kinds are A0809. VOLUMES, and AUTO where
+                                  size[2] is not 0: DICOM files of one slice each that are of one series, orientation, size and spacing are one volume
+                                  (VOLUMES: with those beside it in its folder, where the table names one). Its slices are ordered by their places along
+                                  the normal, and must be evenly apart to a tenth of the step, none missing and none twice, or it is skipped (A0807) */
     bool first_frame;          /* of files with several (time points, …) only the first becomes samples; else all do */
     int deflate;               /* level of compression of the samples, 1 to 9; 0: none, which loads fastest */
     double window[2];          /* centre and width: values become 0 at its lower end and 1 at its upper end; width 0: they keep their meaning */
@@ -160,7 +164,8 @@ typedef struct anl_pack_options {
     bool (*stop)(void *context);
 } anl_pack_options;
 typedef struct anl_pack_report {
-    int64_t images, packed, skipped;   /* files, samples, files */
+    int64_t images, packed, skipped;   /* files, samples, files; a series that is a volume counts as one file … */
+    int64_t series, series_files;      /* … and is counted here, with the files it lies in */
     int bits;                         /* of the samples as stored */
     bool volume;
     char unit[16];                    /* of their values, or "" */
