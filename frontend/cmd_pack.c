@@ -30,7 +30,8 @@ static const char usage[] =
     "  --spacing S|Z,Y,X   bring scans to this spacing in mm, then crop or pad them to --size about their middle (default: each scan fills it)\n"
     "  --crop body         first crop to the body: the largest region above -500 HU, or above Otsu's threshold\n"
     "  --margin N|Nmm      … and leave so many pixels, or mm, around it (default 0)\n"
-    "  --deflate LEVEL     compress the samples, 1 to 9 (default: not, which loads fastest)\n"
+    "  --compress HOW      compress the samples: blosc (loads fast) or deflate (becomes smaller), or with a level of 1 to 9, e.g. blosc:9 (default: none)\n"
+    "  --deflate LEVEL     the same as --compress deflate:LEVEL\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
@@ -169,6 +170,23 @@ static bool parse_margin(const char *text, double *margin, bool *mm)
     return *mm || !text[used];
 }
 
+/* "none", "blosc", "deflate:9": the level of the one, 0 of the other */
+static bool parse_compression(const char *text, int *deflate, int *blosc)
+{
+    const size_t length = strcspn(text, ":");
+    long long level = 5; /* of deflate as of Blosc: beyond it, little is gained for the time */
+    if (text[length] && (!parse_integer(text + length + 1, 1, &level) || level > 9))
+        return false;
+    *deflate = *blosc = 0;
+    if (length == 5 && !strncmp(text, "blosc", length))
+        *blosc = (int)level;
+    else if (length == 7 && !strncmp(text, "deflate", length))
+        *deflate = (int)level;
+    else
+        return !strcmp(text, "none");
+    return true;
+}
+
 int anl_cmd_pack(int argc, char **argv)
 {
     static const struct option options[] = {{"labels", required_argument, 0, 'l'},
@@ -178,6 +196,7 @@ int anl_cmd_pack(int argc, char **argv)
                                             {"first-frame", no_argument, 0, 'r'},
                                             {"window", required_argument, 0, 'w'},
                                             {"deflate", required_argument, 0, 'd'},
+                                            {"compress", required_argument, 0, 'C'},
                                             {"out", required_argument, 0, 'o'},
                                             {"channels", required_argument, 0, 'c'},
                                             {"split", required_argument, 0, 'p'},
@@ -221,6 +240,11 @@ int anl_cmd_pack(int argc, char **argv)
             if (!parse_integer(optarg, 0, &number) || number > 9)
                 return usage_error("pack", usage, "--deflate takes a level from 0 to 9, not `%s`", optarg);
             o.deflate = (int)number;
+            o.blosc = 0;
+            break;
+        case 'C':
+            if (!parse_compression(optarg, &o.deflate, &o.blosc))
+                return usage_error("pack", usage, "--compress takes none, blosc or deflate, with or without a level of 1 to 9 (blosc:9), not `%s`", optarg);
             break;
         case 'w':
             if (!parse_window(optarg, o.window))

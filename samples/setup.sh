@@ -20,6 +20,7 @@ module:zlib           zlib1g-dev
 module:libcrypto      libssl-dev
 module:check          check
 module:openblas       libopenblas-dev
+module:blosc          libblosc-dev
 module:libcjson       libcjson-dev
 module:cairo          libcairo2-dev
 header:dcmtk/config/osconfig.h libdcmtk-dev

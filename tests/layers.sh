@@ -68,7 +68,7 @@ only() { includes engine frontend | grep -E ":<$1" | grep -vE "^$2"; }
 verdict "vulkan and glslang in device/vulkan only" "$(only '(vulkan|glslang|spirv)' 'engine/device/vulkan/')"
 verdict "cblas in device/host only" "$(only 'cblas' 'engine/device/host/')"
 verdict "yaml in spec only" "$(only 'yaml' 'engine/spec/')"
-verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib|dcmtk|nifti)' 'engine/data/')"
+verdict "image libraries in data only" "$(only '(tiff|png|jpeglib|jerror|spng|zlib|blosc|dcmtk|nifti)' 'engine/data/')"
 verdict "cJSON in the frontend only" "$(only 'cjson' 'frontend/')"
 verdict "OpenSSL in base only" "$(only 'openssl' 'engine/base/')"
 verdict "hdf5 in data and run only" "$(only 'hdf5' 'engine/(data|run)/')"

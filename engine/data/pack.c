@@ -16,6 +16,7 @@
 #include <anlage/modality.h>
 
 #include "base/folders.h"
+#include "data/blosc_filter.h"
 
 #define MOST_SIZE 4096
 #define MOST_WORDS 4096 /* a column with more different words is free text */
@@ -647,7 +648,8 @@ static anl_status choose_image(anl_pack_state *p)
                                .bits = 8,
                                .scale = 1.0 / 255,
                                .unit = "",
-                               .deflate = o->deflate};
+                               .deflate = o->deflate,
+                               .blosc = o->blosc};
     if (image->volume)
         image->depth = o->size[2];
     const int full = kinds[ANL_VALUES_FULL], measured = kinds[ANL_VALUES_UNIT], relative = kinds[ANL_VALUES_RELATIVE];
@@ -704,6 +706,10 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "a sample of this size takes more than 1 GiB";
     else if (o->deflate < 0 || o->deflate > 9)
         wrong = "the level of compression is 0 (none) to 9";
+    else if (o->blosc < 0 || o->blosc > 9 || (o->blosc > 0 && o->deflate > 0))
+        wrong = "samples are compressed by Blosc, at a level of 1 to 9, or by deflate, not by both";
+    else if (o->blosc > 0 && !anl_blosc_there())
+        wrong = "this program was built without libblosc; compress with --deflate, or not";
     else if (!(o->window[1] >= 0) || !isfinite(o->window[0]) || !isfinite(o->window[1]))
         wrong = "a window has a centre and a positive width";
     else if (o->channels != 1 && o->channels != 3)

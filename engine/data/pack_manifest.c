@@ -44,6 +44,8 @@ static void write_options(const anl_pack_state *p, anl_json *json)
     }
     if (o->deflate > 0)
         anl_json_integer(json, "deflate", o->deflate);
+    if (o->blosc > 0)
+        anl_json_integer(json, "blosc", o->blosc);
     if (p->windowed) {
         anl_json_array(json, "window");
         anl_json_number(json, NULL, o->window[0]);

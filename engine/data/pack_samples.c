@@ -323,12 +323,12 @@ static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack
     if (status != ANL_OK)
         return anl_scan_refuse(r->reason, status, "no memory to resample it");
     anl_voxels_little(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
-    if (image->deflate == 0)
+    if (image->deflate == 0 && image->blosc == 0)
         return ANL_OK;
     r->packed = calloc((size_t)r->count, sizeof *r->packed);
     r->lengths = calloc((size_t)r->count, sizeof *r->lengths);
     for (int k = 0; k < r->count; k++)
-        if (!r->packed || !r->lengths || !anl_shard_deflate(image, r->stored + bytes * (size_t)k, &r->packed[k], &r->lengths[k])) {
+        if (!r->packed || !r->lengths || !anl_shard_compress(image, r->stored + bytes * (size_t)k, &r->packed[k], &r->lengths[k])) {
             if (r->packed)
                 r->packed[k] = NULL;
             return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory to compress it");

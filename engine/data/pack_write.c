@@ -49,6 +49,7 @@ static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
     anl_text_printf(plan, "--margin\t%g%s\n", o->margin, o->margin_mm ? "mm" : "");
     anl_text_printf(plan, "--window\t%g,%g\n", o->window[0], o->window[1]);
     anl_text_printf(plan, "--deflate\t%d\n", o->deflate);
+    anl_text_printf(plan, "--compress blosc\t%d\n", o->blosc);
     anl_text_printf(plan, "--channels\t%d\n", o->channels);
     anl_text_printf(plan, "--split\tvalid %.17g, test %.17g\n", o->fraction_valid, o->fraction_test);
     anl_text_printf(plan, "--seed\t%" PRIu64 "\n", o->seed);

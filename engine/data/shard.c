@@ -16,6 +16,7 @@
 #include <anlage/modality.h>
 
 #include "base/config.h"
+#include "data/blosc_filter.h"
 
 static anl_status fail(char *reason, anl_status status, const char *what)
 {
@@ -124,9 +125,11 @@ static void shuffle(const uint8_t *from, uint8_t *to, size_t count, size_t size,
                 to[k * count + i] = from[i * size + k];
 }
 
-bool anl_shard_deflate(const anl_shard_image *image, const void *stored, void **out, size_t *length)
+bool anl_shard_compress(const anl_shard_image *image, const void *stored, void **out, size_t *length)
 {
     const size_t bytes = anl_shard_image_bytes(image), size = (size_t)anl_voxel_bytes(image->type);
+    if (image->blosc > 0)
+        return anl_blosc_pack(image->blosc, size, stored, bytes, out, length);
     uLongf room = compressBound((uLong)bytes);
     uint8_t *shuffled = size > 1 ? malloc(bytes) : NULL;
     *out = malloc(room);
@@ -198,6 +201,8 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
                 H5Pset_shuffle(options);
             H5Pset_deflate(options, (unsigned)i->deflate);
         }
+        if (i->blosc > 0)
+            anl_blosc_use(options, i->blosc, (size_t)anl_voxel_bytes(i->type), anl_shard_image_bytes(i)); /* sizes were checked with the options */
         H5Pset_fill_time(options, H5D_FILL_TIME_NEVER); /* every sample is written */
         H5Pset_chunk_cache(access, 0, 0, 0);            /* chunks are written whole */
         image = H5Dcreate2(file, "image", stored_type(i->type), space, H5P_DEFAULT, options, access);
@@ -478,10 +483,25 @@ static anl_shard_filters filters_of(hid_t data)
     }
     if (options >= 0)
         H5Pclose(options);
-    return count == 0                                                                               ? ANL_FILTERS_NONE
-           : count == 1 && kinds[0] == H5Z_FILTER_DEFLATE                                           ? ANL_FILTERS_DEFLATE
+    return count == 0                                                                       ? ANL_FILTERS_NONE
+           : count == 1 && kinds[0] == H5Z_FILTER_DEFLATE                                   ? ANL_FILTERS_DEFLATE
+           : count == 1 && kinds[0] == ANL_BLOSC_FILTER && anl_blosc_there()                ? ANL_FILTERS_BLOSC
            : count == 2 && kinds[0] == H5Z_FILTER_SHUFFLE && kinds[1] == H5Z_FILTER_DEFLATE ? ANL_FILTERS_SHUFFLE_DEFLATE
-                                                                                                    : ANL_FILTERS_OTHER;
+                                                                                            : ANL_FILTERS_OTHER;
+}
+
+static bool needs_blosc(hid_t data)
+{
+    hid_t options = H5Dget_create_plist(data);
+    bool used = false;
+    for (int i = 0; i < (options >= 0 ? H5Pget_nfilters(options) : 0); i++) {
+        unsigned flags, config;
+        size_t none = 0;
+        used = used || H5Pget_filter2(options, (unsigned)i, &flags, &none, NULL, 0, NULL, &config) == ANL_BLOSC_FILTER;
+    }
+    if (options >= 0)
+        H5Pclose(options);
+    return used && H5Zfilter_avail(ANL_BLOSC_FILTER) <= 0;
 }
 
 struct anl_shard_file {
@@ -611,6 +631,7 @@ anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REAS
     }
     if (H5Lexists(out->file, "image", H5P_DEFAULT) <= 0)
         return refuse(out, reason, "it holds no `image`");
+    anl_blosc_register();
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, 0, 0, 0); /* samples come in random order: a cache would only copy */
     out->data = H5Dopen2(out->file, "image", access);
@@ -620,6 +641,8 @@ anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REAS
         anl_shard_close(out);
         return status;
     }
+    if (needs_blosc(out->data))
+        return refuse(out, reason, "its images are compressed by Blosc, and this program was built without libblosc; pack them with --deflate, or without");
     anl_status status = read_image_facts(out, reason);
     if (status == ANL_OK)
         prepare_direct(out, path);
@@ -697,14 +720,20 @@ static anl_status read_bytes(const anl_shard_place *place, uint8_t *to, char *re
     return ANL_OK;
 }
 
-static anl_status inflate_place(const anl_shard_image *image, const anl_shard_place *place, uint8_t *stored, char *reason)
+static bool inflate_whole(const uint8_t *packed, uint64_t length, uint8_t *plain, size_t bytes)
+{
+    uLongf made = (uLongf)bytes;
+    return uncompress(plain, &made, packed, (uLong)length) == Z_OK && made == bytes;
+}
+
+static anl_status unpack_place(const anl_shard_image *image, const anl_shard_place *place, uint8_t *stored, char *reason)
 {
     const size_t bytes = anl_shard_image_bytes(image), size = (size_t)anl_voxel_bytes(image->type);
     const bool shuffled = place->filters == ANL_FILTERS_SHUFFLE_DEFLATE && size > 1;
     uint8_t *packed = place->length <= ANL_SCAN_MAX_BYTES * 2 ? malloc(place->length) : NULL, *plain = shuffled ? malloc(bytes) : stored;
     anl_status status = packed && plain ? read_bytes(place, packed, reason) : anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for an image");
-    uLongf length = (uLongf)bytes;
-    if (status == ANL_OK && (uncompress(plain, &length, packed, (uLong)place->length) != Z_OK || length != bytes))
+    if (status == ANL_OK && !(place->filters == ANL_FILTERS_BLOSC ? anl_blosc_unpack(packed, place->length, plain, bytes)
+                                                                   : inflate_whole(packed, place->length, plain, bytes)))
         status = anl_scan_refuse(reason, ANL_ERROR_FORMAT, "an image cannot be read: its compressed bytes are damaged");
     if (status == ANL_OK && shuffled)
         shuffle(plain, stored, bytes / size, size, true);
@@ -716,7 +745,7 @@ static anl_status inflate_place(const anl_shard_image *image, const anl_shard_pl
 
 anl_status anl_shard_read_place(const anl_shard_image *image, const anl_shard_place *place, void *stored, char reason[ANL_REASON_SIZE])
 {
-    return place->filters == ANL_FILTERS_NONE ? read_bytes(place, stored, reason) : inflate_place(image, place, stored, reason);
+    return place->filters == ANL_FILTERS_NONE ? read_bytes(place, stored, reason) : unpack_place(image, place, stored, reason);
 }
 
 typedef struct name_list {

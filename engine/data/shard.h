@@ -2,7 +2,7 @@
  * In: samples to write, or a path to read. Out: files that h5py reads, or their images, labels and patients.
  *
  *   /image            [samples, y, x, channel], volumes [samples, z, y, x, channel]; uint8, uint16, int16, int32 or float32, one chunk per
- *                     sample. The value is stored * scale + offset; attributes: scale, offset, bits (where fewer than the type's), and values:
+ *                     sample, plain, shuffled and deflated, or by the filter 32001 (Blosc). The value is stored * scale + offset; attributes: scale, offset, bits (where fewer than the type's), and values:
  *                       full      0 is black and 1 is white, as in photographs
  *                       unit      measured, in the attribute `unit` (HU)
  *                       relative  of no fixed scale (MR): seen as (value - low) / (high - low), with /range of the sample
@@ -53,11 +53,11 @@ typedef struct anl_shard_image {
     double scale, offset;
     anl_values values;
     const char *unit; /* of ANL_VALUES_UNIT, else "" */
-    int deflate;      /* level of compression, 1 to 9; 0: none */
+    int deflate, blosc; /* level of compression, 1 to 9, of one of the two; 0: none */
 } anl_shard_image;
 size_t anl_shard_image_bytes(const anl_shard_image *image); /* of one sample */
-/* A sample as it lies in the file: shuffled by bytes and deflated, as HDF5's filters of these names do it. *out: malloc'd. False: no memory. */
-bool anl_shard_deflate(const anl_shard_image *image, const void *stored, void **out, size_t *length);
+/* A sample as it lies in a file with compression, as HDF5's filters do it: shuffled by bytes and deflated, or by Blosc. *out: malloc'd. False: no memory. */
+bool anl_shard_compress(const anl_shard_image *image, const void *stored, void **out, size_t *length);
 /* A scan whose voxels are a stored sample, borrowed. */
 anl_scan anl_shard_scan(const anl_shard_image *image, void *stored);
 
@@ -76,7 +76,7 @@ typedef struct anl_shard_schema {
 } anl_shard_schema;
 
 typedef struct anl_shard_sample {
-    const void *stored; /* anl_shard_image_bytes, little-endian; or what anl_shard_deflate made of them */
+    const void *stored; /* anl_shard_image_bytes, little-endian; or what anl_shard_compress made of them */
     size_t length;      /* bytes of it */
     const char *file, *patient; /* patient: NULL or "" where there is none */
     const double *numbers;      /* [columns], NaN or code -1 where missing (texts are skipped) */
@@ -104,6 +104,7 @@ typedef enum anl_shard_filters {
     ANL_FILTERS_NONE,
     ANL_FILTERS_DEFLATE,         /* … of plain bytes */
     ANL_FILTERS_SHUFFLE_DEFLATE, /* … of shuffled ones */
+    ANL_FILTERS_BLOSC,           /* … where this build has it */
     ANL_FILTERS_OTHER,           /* the library reads */
 } anl_shard_filters;
 

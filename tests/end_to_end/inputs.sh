@@ -1,5 +1,5 @@
 #!/bin/sh
-# What pack takes beside files of one image: DICOM series of a file a slice.
+# What pack takes beside files of one image, DICOM series of a file a slice; and compression by Blosc.
 # In: the executable (see common.sh), the phantom generator. Out: a line `ok NAME`, `not ok NAME` or `skip NAME reason` per check; exit 1 if any is not.
 set -u
 . "$(dirname "$0")/common.sh"
@@ -84,6 +84,24 @@ series() {
     "$anlage" inspect "$work/i" > "$work/output"
     contains "as float32" 'float32'
 }
+# ---- Blosc ----
+
+check "images" "$phantoms" "$work/images" 20 4
+for how in none deflate:9 blosc blosc:9; do
+    case $how-$version in
+    blosc*'(no pack --compress blosc)'*)
+        check_fails "compressed by $how" 2 "built without libblosc" pack_set images --compress "$how" --out "$work/by-$how"
+        continue
+        ;;
+    esac
+    check "compressed by $how" pack_set images --compress "$how" --out "$work/by-$how"
+    "$anlage" inspect "$work/by-$how/train-00000.h5" 2>&1 | grep -E '^  (samples|values)' > "$work/$how.txt"
+    check "and read, to the same values" cmp "$work/none.txt" "$work/$how.txt"
+    grep -q '^  samples *20$' "$work/none.txt" || not_ok "all are there"
+done
+check_fails "a level that there is not" 2 "--compress takes" pack_set images --compress blosc:12 --out "$work/by"
+check_fails "a method that there is not" 2 "--compress takes" pack_set images --compress gzip --out "$work/by"
+
 case $version in
 *'(no DICOM)'*) skip "DICOM series" "built without it" ;;
 *) series ;;

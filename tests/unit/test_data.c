@@ -22,6 +22,7 @@
 #include <anlage/diagnostic_codes.h>
 
 #include "base/base.h"
+#include "data/blosc_filter.h"
 #include "data/csv.h"
 #include "data/hdf5.h"
 #include "data/scan.h"
@@ -1261,56 +1262,129 @@ START_TEST(volumes_stay_volumes_or_become_slices)
 }
 END_TEST
 
-START_TEST(compressed_shards_hold_the_same)
+/* Packs the volumes of "set"; method 0: as they are, 1: deflated, 2: by Blosc. */
+static const char *const methods[] = {"plain", "deflated", "blosc"};
+static void pack_by(int method)
+{
+    anl_pack_report report;
+    anl_pack_options o = pack_options("set", methods[method]);
+    o.labels = NULL;
+    o.fraction_valid = o.fraction_test = 0;
+    o.size[0] = 16;
+    o.size[1] = 8;
+    o.size[2] = 4;
+    o.deflate = method == 1 ? 6 : 0;
+    o.blosc = method == 2 ? 6 : 0;
+    packed(&o, &report);
+}
+
+static anl_status read_both(int method, float values[2][512])
+{
+    char pattern[32];
+    snprintf(pattern, sizeof pattern, "%s/*.h5", methods[method]);
+    anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
+    anl_dataset *set = opened(pattern, &field, 1, 1, false, false);
+    anl_status status = ANL_OK;
+    for (int i = 0; i < 2 && status == ANL_OK; i++)
+        status = anl_dataset_read(set, i, 0, values[i], NULL, problems);
+    anl_dataset_free(&set);
+    return status;
+}
+
+static void compare_with_plain(int method)
 {
     make_volumes("set", 2);
-    anl_pack_report report;
-    float values[2][2 * 4 * 8 * 16];
-    for (int k = 0; k < 2; k++) {
-        anl_pack_options o = pack_options("set", k ? "deflated" : "plain");
-        o.labels = NULL;
-        o.fraction_valid = o.fraction_test = 0;
-        o.size[0] = 16;
-        o.size[1] = 8;
-        o.size[2] = 4;
-        o.deflate = k ? 6 : 0;
-        packed(&o, &report);
-        anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
-        anl_dataset *set = opened(k ? "deflated/*.h5" : "plain/*.h5", &field, 1, 1, false, false);
-        for (int i = 0; i < 2; i++)
-            ck_assert_int_eq(anl_dataset_read(set, i, 0, values[k] + 512 * i, NULL, problems), ANL_OK);
-        anl_dataset_free(&set);
-    }
+    static float values[2][2][512];
+    pack_by(0);
+    pack_by(method);
+    ck_assert_int_eq(read_both(0, values[0]), ANL_OK);
+    ck_assert_int_eq(read_both(method, values[1]), ANL_OK);
     ck_assert_int_eq(memcmp(values[0], values[1], sizeof values[0]), 0);
     /* The library's own filters read them as well. */
-    char reason[ANL_REASON_SIZE];
+    char reason[ANL_REASON_SIZE], name[64];
+    snprintf(name, sizeof name, "%s/train-00000.h5", methods[method]);
     anl_shard shard;
     int16_t stored[512];
-    anl_hdf5_lock();
-    ck_assert_int_eq(anl_shard_open(in_root("deflated/train-00000.h5"), &shard, reason), ANL_OK);
-    ck_assert_int_eq(shard.filters, ANL_FILTERS_SHUFFLE_DEFLATE);
-    ck_assert_int_eq(anl_shard_read_image(&shard, 1, stored, reason), ANL_OK);
-    anl_shard_close(&shard);
-    anl_hdf5_unlock();
-    for (int z = 0; z < 4; z++)
-        ck_assert_int_eq(stored[128 * z + 1], 50 + 10 * z);
-    /* Damaged bytes are an error, never an image. */
-    size_t length;
-    uint8_t *bytes = read_bytes(in_root("deflated/train-00000.h5"), &length);
     anl_shard_place place;
     anl_hdf5_lock();
-    ck_assert_int_eq(anl_shard_open(in_root("deflated/train-00000.h5"), &shard, reason), ANL_OK);
+    ck_assert_int_eq(anl_shard_open(in_root(name), &shard, reason), ANL_OK);
+    ck_assert_int_eq(shard.filters, method == 1 ? ANL_FILTERS_SHUFFLE_DEFLATE : ANL_FILTERS_BLOSC);
+    ck_assert_int_eq(anl_shard_read_image(&shard, 1, stored, reason), ANL_OK);
     ck_assert(anl_shard_locate(&shard, 0, &place));
     anl_shard_close(&shard);
     anl_shard_file_release(&place.file);
     anl_hdf5_unlock();
-    bytes[place.address + place.length / 2] ^= 0x55;
-    write_bytes(in_root("deflated/train-00000.h5"), bytes, length);
-    anl_field field = {.name = "image", .rank = 4, .axis = {"channel", "z", "y", "x"}, .size = {1, 4, 8, 16}};
-    anl_dataset *set = opened("deflated/*.h5", &field, 1, 1, false, false);
-    ck_assert_int_eq(anl_dataset_read(set, 0, 0, values[0], NULL, problems), ANL_ERROR_FORMAT);
+    ck_assert_uint_lt(place.length, sizeof stored);
+    for (int z = 0; z < 4; z++)
+        ck_assert_int_eq(stored[128 * z + 1], 50 + 10 * z);
+    /* Damaged bytes are an error, never another image: deflate has a sum over all of them, Blosc says how many they were. */
+    size_t length;
+    uint8_t *bytes = read_bytes(in_root(name), &length);
+    bytes[place.address + (method == 1 ? place.length / 2 : 4)] ^= 0x55;
+    write_bytes(in_root(name), bytes, length);
+    ck_assert_int_eq(read_both(method, values[1]), ANL_ERROR_FORMAT);
     ck_assert(has_code(ANL_A_shard_invalid));
-    anl_dataset_free(&set);
+}
+
+START_TEST(compressed_shards_hold_the_same) { compare_with_plain(1); }
+END_TEST
+
+START_TEST(shards_by_blosc_hold_the_same)
+{
+    if (anl_blosc_there())
+        compare_with_plain(2);
+    else
+        puts("skip shards_by_blosc_hold_the_same this build has no Blosc");
+}
+END_TEST
+
+/* Whatever is damaged: an error, or bytes within bounds. */
+START_TEST(blosc_stands_damage_and_compresses_for_the_library)
+{
+    if (!anl_blosc_there())
+        return;
+    static uint16_t plain[4096], back[4096];
+    for (int i = 0; i < 4096; i++)
+        plain[i] = (uint16_t)(i * i / 64);
+    void *made;
+    size_t length;
+    ck_assert(anl_blosc_pack(5, 2, plain, sizeof plain, &made, &length));
+    ck_assert_uint_lt(length, sizeof plain);
+    ck_assert(anl_blosc_unpack(made, length, back, sizeof back) && !memcmp(plain, back, sizeof plain));
+    ck_assert(!anl_blosc_unpack(made, length, back, sizeof back - 2)); /* another size than was asked for */
+    uint8_t *part = malloc(length);
+    for (size_t cut = 0; cut < length; cut += 7) {
+        memcpy(part, made, cut);
+        ck_assert(!anl_blosc_unpack(part, cut, back, sizeof back));
+    }
+    for (size_t at = 0; at < length; at++) {
+        memcpy(part, made, length);
+        part[at] ^= 0xA5;
+        anl_blosc_unpack(part, length, back, sizeof back);
+    }
+    free(part);
+    free(made);
+    /* Through the library, both ways. */
+    anl_hdf5_lock();
+    hid_t file = anl_hdf5_create(in_root("filter.h5")), options = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t size = 4096;
+    H5Pset_chunk(options, 1, &size);
+    ck_assert(anl_blosc_use(options, 5, 2, sizeof plain));
+    hid_t space = H5Screate_simple(1, &size, NULL), data = H5Dcreate2(file, "x", H5T_NATIVE_UINT16, space, H5P_DEFAULT, options, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite(data, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, plain), 0);
+    H5Dclose(data);
+    H5Fclose(file);
+    file = anl_hdf5_open(in_root("filter.h5"));
+    data = H5Dopen2(file, "x", H5P_DEFAULT);
+    memset(back, 0, sizeof back);
+    ck_assert_int_ge(H5Dread(data, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, back), 0);
+    ck_assert_uint_lt(H5Dget_storage_size(data), sizeof plain);
+    H5Dclose(data);
+    H5Sclose(space);
+    H5Pclose(options);
+    H5Fclose(file);
+    anl_hdf5_unlock();
+    ck_assert(!memcmp(plain, back, sizeof plain));
 }
 END_TEST
 
@@ -2133,6 +2207,8 @@ int main(void)
         T(colour_and_grey_are_converted),
         T(volumes_stay_volumes_or_become_slices),
         T(compressed_shards_hold_the_same),
+        T(shards_by_blosc_hold_the_same),
+        T(blosc_stands_damage_and_compresses_for_the_library),
         T(bad_input_is_skipped_counted_or_refused),
         T(a_full_disk_is_an_error_that_leaves_nothing),
         T(labels_can_be_few),

@@ -139,7 +139,7 @@ typedef struct anl_pack_options {
                                   (VOLUMES: with those beside it in its folder, where the table names one). Its slices are ordered by their places along
                                   the normal, and must be evenly apart to a tenth of the step, none missing and none twice, or it is skipped (A0807) */
     bool first_frame;          /* of files with several (time points, …) only the first becomes samples; else all do */
-    int deflate;               /* level of compression of the samples, 1 to 9; 0: none, which loads fastest */
+    int deflate, blosc;        /* level of compression of the samples, 1 to 9, of one of the two; 0: none. Blosc takes a build with libblosc */
     double window[2];          /* centre and width: values become 0 at its lower end and 1 at its upper end; width 0: they keep their meaning */
     int channels;              /* 1 or 3 */
     double fraction_valid, fraction_test; /* e.g. 0.15, 0.15 */
