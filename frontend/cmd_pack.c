@@ -15,6 +15,7 @@
 
 static const char usage[] =
     "usage: anlage pack DIR-or-FILE... --size N --out DIR [--labels labels.csv]\n"
+    "       anlage pack FILE.h5:/NAME --size N --out DIR [--labels-from FILE.h5:/NAME]...\n"
     "\n"
     "Reads image files and writes train-*.h5, valid-*.h5, test-*.h5 and manifest.json.\n"
     "With a table of labels, its rows are the set (first column: the file, or a folder of files, relative to the table or a DIR);\n"
@@ -33,6 +34,8 @@ static const char usage[] =
     "  --compress HOW      compress the samples: blosc (loads fast) or deflate (becomes smaller), or with a level of 1 to 9, e.g. blosc:9 (default: none)\n"
     "  --deflate LEVEL     the same as --compress deflate:LEVEL\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
+    "  --labels-from ARRAY a column of labels: FILE.h5:/NAME, as many numbers or strings as there are images in the one array that is packed; repeatable\n"
+    "  --axes LETTERS      the axes of arrays in their order: n (images), z, y, x, c (default by their number: yx, nyx, nyxc or nzyx, nzyxc)\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
     "  --patient COLUMN    the column that says whose image it is (default: patient; where there is none, the ids in DICOM files)\n"
@@ -50,6 +53,9 @@ static const char usage[] =
     "A series of DICOM files of one slice each (one series, orientation, size and spacing) is a volume, its slices in the order of their places in the\n"
     "patient. A row of the table may name its folder, or with --volumes one file of it. Where the steps between slices differ by more than a tenth, as where one\n"
     "is missing, or two slices lie at one place, the series is skipped. With --slices, or a --size without z (YxX), each file is a sample.\n"
+    "\n"
+    "FILE.h5:/NAME is an array of an HDF5 file, each place along its axis n an image or volume; 1 or 3 along the last of four axes are channels. Attributes of\n"
+    "the array are kept: spacing (mm along z, y, x or y, x), unit, modality; values are stored * scale + offset where it has these.\n"
     "\n"
     "Of DICOM files and others, shards keep voxels, spacing, modality and a hash of the patient's id, nothing else; names of files and the columns of the\n"
     "table are stored as they are, so see that they name nobody.\n"
@@ -190,6 +196,8 @@ static bool parse_compression(const char *text, int *deflate, int *blosc)
 int anl_cmd_pack(int argc, char **argv)
 {
     static const struct option options[] = {{"labels", required_argument, 0, 'l'},
+                                            {"labels-from", required_argument, 0, 'L'},
+                                            {"axes", required_argument, 0, 'x'},
                                             {"size", required_argument, 0, 's'},
                                             {"slices", no_argument, 0, 'i'},
                                             {"volumes", no_argument, 0, 'v'},
@@ -216,12 +224,22 @@ int anl_cmd_pack(int argc, char **argv)
                                             {"force", no_argument, 0, 'f'},
                                             {"help", no_argument, 0, 'h'},
                                             {0}};
-    anl_pack_options o = {.channels = 1, .fraction_valid = 0.15, .fraction_test = 0.15};
+    enum { MOST_COLUMNS = 200 };
+    const char *columns[MOST_COLUMNS];
+    anl_pack_options o = {.channels = 1, .fraction_valid = 0.15, .fraction_test = 0.15, .labels_from = columns};
     long long number;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
         case 'l':
             o.labels = optarg;
+            break;
+        case 'L':
+            if (o.labels_from_count == MOST_COLUMNS)
+                return usage_error("pack", usage, "--labels-from can be given %d times", MOST_COLUMNS);
+            columns[o.labels_from_count++] = optarg;
+            break;
+        case 'x':
+            o.axes = optarg;
             break;
         case 's':
             if (!parse_size(optarg, o.size))

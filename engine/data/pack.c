@@ -26,6 +26,8 @@ enum { TRAIN, VALID, TEST };
 
 anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row)
 {
+    if (!p->csv.lines)
+        return (anl_span){0}; /* no table in lines */
     return (anl_span){.file = p->csv.path, .line = row < 0 ? 1 : p->csv.lines[row], .column = 1, .length = 1};
 }
 
@@ -122,6 +124,13 @@ static anl_status find_images(anl_pack_state *p)
     const anl_pack_options *o = p->options;
     for (int i = 0; i < o->input_count; i++) {
         struct stat about;
+        size_t colon;
+        if (anl_array_named(o->inputs[i], &colon)) {
+            anl_status status = anl_pack_add_array(p, o->inputs[i], colon);
+            if (status != ANL_OK)
+                return status;
+            continue;
+        }
         if (stat(o->inputs[i], &about) != 0) {
             anl_diagnose(p->diagnostics, ANL_A_image_unreadable, (anl_span){.file = o->inputs[i]}, "cannot read %s: %s",
                          o->inputs[i], strerror(errno));
@@ -138,10 +147,18 @@ static anl_status find_images(anl_pack_state *p)
             anl_status status = walk(p, input, o->input_count > 1 ? base_name(input) : "", -1, NULL, 0);
             if (status != ANL_OK)
                 return status;
-        } else
+        } else if (anl_array_container(input))
+            return anl_pack_refuse_container(p, input);
+        else
             add_entry(p, input, base_name(input), -1);
     }
-    return ANL_OK;
+    const char *wrong = o->axes && p->array_count == 0      ? "--axes is of arrays in HDF5 files, FILE.h5:/NAME; there is none in the input"
+                        : o->labels && p->array_count > 0   ? "the rows of a table name files; labels of an array are arrays, too: --labels-from FILE.h5:/NAME"
+                                                            : NULL;
+    if (!wrong)
+        return ANL_OK;
+    anl_diagnose(p->diagnostics, ANL_A_out_of_range, (anl_span){0}, "%s", wrong);
+    return ANL_ERROR_ARGUMENT;
 }
 
 static bool exists(const char *path)
@@ -501,7 +518,9 @@ static void probe_one(void *context, int chunk, int thread)
     char reason[ANL_REASON_SIZE];
     if (p->options->stop && p->options->stop(p->options->context))
         return; /* the caller sees it, too */
-    if (anl_scan_probe(e->path, &scan, reason) != ANL_OK || scan.segmentation)
+    if (e->array)
+        scan = e->array->about;
+    else if (anl_scan_probe(e->path, &scan, reason) != ANL_OK || scan.segmentation)
         return; /* reading it whole will say why it is left out */
     if (gathers(p->options) && anl_pack_is_slice(&scan) && (p->options->form == ANL_PACK_VOLUMES || !e->named)) {
         e->slice = anl_malloc(sizeof *e->slice);
@@ -722,6 +741,10 @@ static anl_status check_options(const anl_pack_options *o, anl_diagnostics *diag
         wrong = "a spacing is a number of mm above 0 along each axis";
     else if (!(o->margin >= 0 && o->margin < 1e6))
         wrong = "a margin is 0 or more";
+    else if (o->labels && o->labels_from_count > 0)
+        wrong = "labels come from a table or from arrays, not from both";
+    else if (o->labels_from_count < 0 || o->labels_from_count > 1000)
+        wrong = "there can be at most 1000 arrays of labels";
     else if (o->keep_ids && o->salt)
         wrong = "a salt is for ids that become hashes; these are to be kept";
     if (!wrong && o->modality && !anl_modality_meant(o->modality)) {
@@ -841,8 +864,10 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
         status = anl_csv_read(p.arena, options->labels, diagnostics, &p.csv);
     if (status == ANL_OK)
         status = find_images(&p);
-    if (status == ANL_OK && p.csv.columns > 0)
+    if (status == ANL_OK && options->labels)
         status = take_rows(&p);
+    else if (status == ANL_OK && options->labels_from_count > 0)
+        status = anl_pack_array_labels(&p);
     if (status == ANL_OK)
         status = read_columns(&p);
     report->images = p.entry_count;
@@ -862,6 +887,7 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
             status = anl_pack_write(&p, report);
         anl_pool_free(&p.pool);
     }
+    anl_pack_close_arrays(&p);
     anl_arena_free(&p.arena);
     return status;
 }

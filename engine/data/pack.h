@@ -1,4 +1,5 @@
-/* What the files of packing share: pack.c finds images, tables and splits; pack_series.c puts slices together; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
+/* What the files of packing share: pack.c finds images, tables and splits; pack_series.c puts slices together; pack_arrays.c reads
+ * HDF5 arrays; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
  * identical images; pack_manifest.c writes down what was packed.
  * In: options. Out: the state of one pack, of one thread but for what says otherwise. */
 #ifndef ANL_DATA_PACK_H
@@ -7,6 +8,7 @@
 #include <anlage/dataset.h>
 
 #include "base/threads.h"
+#include "data/array.h"
 #include "data/csv.h"
 #include "data/histogram.h"
 #include "data/pack_work.h"
@@ -31,6 +33,8 @@ typedef struct anl_pack_entry {
     bool named;       /* the row names it, not a folder in which it lies */
     const char **slices;    /* of a volume whose slices are files: they, in order; else NULL */
     int slice_count;
+    const anl_array *array; /* of a scan that lies in an array: that, … */
+    int64_t index;          /* … and its number in it */
     const char *refused;    /* why it is not to be read, or NULL */
     anl_scan *slice;        /* until volumes are gathered: what the header of a single slice says; malloc'd */
     bool beside, part;      /* … it only lies beside a file of the table; it became part of another entry */
@@ -59,7 +63,9 @@ typedef struct anl_pack_state {
     anl_diagnostics *diagnostics;
     anl_arena *arena;
     anl_pool *pool;
-    anl_csv csv; /* columns 0: no table */
+    anl_csv csv; /* columns 0: no table; from labels.csv, or (then without lines) from arrays of labels */
+    anl_array **arrays;
+    int array_count, array_capacity;
     anl_pack_entry *entries;
     int entry_count, entry_capacity;
     anl_pack_unit *units;
@@ -105,6 +111,15 @@ anl_status anl_pack_add_beside(anl_pack_state *p);
 anl_status anl_pack_gather(anl_pack_state *p);
 /* Reads the scan of an entry, from one file or from many. Any number of threads at once. */
 anl_status anl_pack_read(const anl_pack_entry *e, anl_scan *out, char reason[ANL_REASON_SIZE]);
+
+/* ---- pack_arrays.c ---- */
+/* The scans of an array become entries. colon: where the name of its file ends. */
+anl_status anl_pack_add_array(anl_pack_state *p, const char *input, size_t colon);
+/* Says which arrays an HDF5 file has that was given without one; never ANL_OK. */
+anl_status anl_pack_refuse_container(anl_pack_state *p, const char *file);
+/* Fills the table from arrays of labels. */
+anl_status anl_pack_array_labels(anl_pack_state *p);
+void anl_pack_close_arrays(anl_pack_state *p);
 
 /* ---- pack_samples.c ---- */
 typedef struct anl_pack_result {

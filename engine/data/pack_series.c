@@ -360,6 +360,8 @@ anl_status anl_pack_read(const anl_pack_entry *e, anl_scan *out, char reason[ANL
     anl_scan_reset(out);
     if (e->refused)
         return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "%s", e->refused);
+    if (e->array)
+        return anl_array_read(e->array, e->index, out, reason);
     if (!e->slices)
         return anl_scan_decode(e->path, out, reason);
     double(*positions)[3] = malloc(sizeof *positions * (size_t)e->slice_count), step[3], normal[3];

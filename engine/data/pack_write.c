@@ -43,6 +43,7 @@ static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
     anl_text_printf(plan, "the program\tanlage %s, shards of format %d\n", ANL_VERSION, ANL_SHARD_FORMAT);
     anl_text_printf(plan, "--size\t%dx%dx%d\n", o->size[2], o->size[1], o->size[0]);
     anl_text_printf(plan, "--slices or --volumes\t%s\n", o->form == ANL_PACK_SLICES ? "slices" : o->form == ANL_PACK_VOLUMES ? "volumes" : "neither");
+    anl_text_printf(plan, "--axes\t%s\n", o->axes ? o->axes : "not given");
     anl_text_printf(plan, "--first-frame\t%s\n", o->first_frame ? "given" : "not given");
     anl_text_printf(plan, "--spacing\t%g,%g,%g\n", o->spacing[2], o->spacing[1], o->spacing[0]);
     anl_text_printf(plan, "--crop\t%s\n", o->crop_body ? "body" : "none");
@@ -79,8 +80,18 @@ static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
         const anl_pack_entry *e = &p->entries[i];
         for (int z = 0; z < e->slice_count; z++)
             plan_file(plan, e->slices[z]);
-        if (!e->slices)
+        if (!e->slices && !e->array)
             plan_file(plan, e->path);
+    }
+    for (int i = 0; i < p->array_count; i++) {
+        anl_text_printf(plan, "the array\t%s of %lld\n", p->arrays[i]->path, (long long)p->arrays[i]->count);
+        plan_file(plan, p->arrays[i]->file);
+    }
+    for (int i = 0; i < o->labels_from_count; i++) {
+        size_t colon;
+        anl_text_printf(plan, "--labels-from\t%s\n", o->labels_from[i]);
+        if (anl_array_named(o->labels_from[i], &colon))
+            plan_file(plan, anl_arena_copy(p->arena, o->labels_from[i], colon));
     }
     return ANL_OK;
 }
@@ -128,11 +139,11 @@ static anl_status commit_shard(anl_pack_state *p, output *out, int64_t next_entr
 static void skip(anl_pack_state *p, anl_pack_entry *e, const char *reason)
 {
     if (p->skip_count++ < MOST_WARNINGS) {
-        anl_span place = e->row >= 0 ? anl_pack_at_row(p, e->row) : (anl_span){.file = e->path};
+        anl_span place = e->array ? (anl_span){.file = e->array->file} : e->row >= 0 ? anl_pack_at_row(p, e->row) : (anl_span){.file = e->path};
         if (e->slices)
             anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "the series of %s is skipped: %s", e->path, reason);
         else
-            anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "%s is skipped: %s", e->path, reason);
+            anl_diagnose(p->diagnostics, ANL_A_image_skipped, place, "%s is skipped: %s", e->array ? e->file : e->path, reason);
     }
     e->left = anl_arena_text(p->arena, reason);
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What pack takes beside files of one image, DICOM series of a file a slice; and compression by Blosc.
+# What pack takes beside files of one image: DICOM series of a file a slice, arrays of HDF5 files; and compression by Blosc.
 # In: the executable (see common.sh), the phantom generator. Out: a line `ok NAME`, `not ok NAME` or `skip NAME reason` per check; exit 1 if any is not.
 set -u
 . "$(dirname "$0")/common.sh"
@@ -90,7 +90,7 @@ check "images" "$phantoms" "$work/images" 20 4
 for how in none deflate:9 blosc blosc:9; do
     case $how-$version in
     blosc*'(no pack --compress blosc)'*)
-        check_fails "compressed by $how" 2 "built without libblosc" pack_set images --compress "$how" --out "$work/by-$how"
+        check_fails "compressed by $how" 1 "built without libblosc" pack_set images --compress "$how" --out "$work/by-$how"
         continue
         ;;
     esac
@@ -101,6 +101,31 @@ for how in none deflate:9 blosc blosc:9; do
 done
 check_fails "a level that there is not" 2 "--compress takes" pack_set images --compress blosc:12 --out "$work/by"
 check_fails "a method that there is not" 2 "--compress takes" pack_set images --compress gzip --out "$work/by"
+
+# ---- arrays of HDF5 files: the shards of a pack are some ----
+
+array=$work/by-none/train-00000.h5:/image
+check "an array, its labels and patients" "$anlage" pack "$array" --labels-from "$work/by-none/train-00000.h5:/labels/lesion" \
+    --labels-from "$work/by-none/train-00000.h5:/patient" --size 40 --split 1,0,0 --keep-ids --out "$work/array"
+contains "is packed" '^packed  *20 samples of 20 files, 40 x 40, 16 bits'
+contains "by patient" '^patients  *[2-9],'
+for set in by-none array; do
+    "$anlage" inspect "$work/$set/train-00000.h5" | grep -E '^  (image|values|lesion)' > "$work/$set.txt"
+done
+check "with the same values and labels" cmp "$work/by-none.txt" "$work/array.txt"
+[ "$(wc -l < "$work/array.txt")" = 3 ] || not_ok "which are shown"
+check_fails "a file without the array" 1 "name the one with the images" "$anlage" pack "$work/by-none/train-00000.h5" --size 40 --out "$work/none"
+contains "the arrays in it are named" 'it holds .*/image'
+check_fails "an array that there is not" 1 "there is no such array" "$anlage" pack "$array.s" --size 40 --out "$work/none"
+check_fails "a group" 1 "it is a group" "$anlage" pack "$work/by-none/train-00000.h5:/labels" --size 40 --out "$work/none"
+check_fails "axes that it has not" 1 'cannot be `nyx`' "$anlage" pack "$array" --axes nyx --size 40 --out "$work/none"
+check_fails "labels of another length" 1 "and there are 20 images" "$anlage" pack "$array" --labels-from "$work/by-none/train-00000.h5:/patients" --size 40 --out "$work/none"
+check_fails "labels of files" 1 "only input" "$anlage" pack "$work/images" --labels-from "$work/by-none/train-00000.h5:/patient" --size 40 --out "$work/none"
+check_fails "axes of files" 1 "there is none in the input" "$anlage" pack "$work/images" --axes nyx --size 40 --out "$work/none"
+check_fails "a table of an array" 1 "labels of an array are arrays" "$anlage" pack "$array" --labels "$work/images/labels.csv" --size 40 --out "$work/none"
+head -c 30000 "$work/by-none/train-00000.h5" > "$work/short.h5"
+check_fails "a file that ends early" 1 "truncated file" "$anlage" pack "$work/short.h5:/image" --size 40 --out "$work/none"
+[ -e "$work/none" ] && not_ok "nothing is written then" || ok "nothing is written then"
 
 case $version in
 *'(no DICOM)'*) skip "DICOM series" "built without it" ;;

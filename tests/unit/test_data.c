@@ -22,6 +22,7 @@
 #include <anlage/diagnostic_codes.h>
 
 #include "base/base.h"
+#include "data/array.h"
 #include "data/blosc_filter.h"
 #include "data/csv.h"
 #include "data/hdf5.h"
@@ -1388,6 +1389,181 @@ START_TEST(blosc_stands_damage_and_compresses_for_the_library)
 }
 END_TEST
 
+/* ---- arrays of HDF5 files ---- */
+
+/* Adds an array to a file, in chunks of two along its first axis, deflated. */
+static void add_array(const char *file, const char *name, hid_t type, hid_t memory, int rank, const hsize_t *dims, const void *values)
+{
+    anl_hdf5_lock();
+    hid_t opened = access(in_root(file), F_OK) == 0 ? H5Fopen(in_root(file), H5F_ACC_RDWR, H5P_DEFAULT) : anl_hdf5_create(in_root(file));
+    hid_t space = H5Screate_simple(rank, dims, NULL), options = H5Pcreate(H5P_DATASET_CREATE);
+    hsize_t chunk[5];
+    memcpy(chunk, dims, sizeof *dims * (size_t)rank);
+    chunk[0] = dims[0] < 2 ? dims[0] : 2;
+    H5Pset_chunk(options, rank, chunk);
+    H5Pset_deflate(options, 4);
+    hid_t data = H5Dcreate2(opened, name, type, space, H5P_DEFAULT, options, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite(data, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), 0);
+    H5Dclose(data);
+    H5Pclose(options);
+    H5Sclose(space);
+    H5Fclose(opened);
+    anl_hdf5_unlock();
+}
+
+static void add_attribute(const char *file, const char *name, const char *attribute, int count, const double *numbers, const char *text)
+{
+    anl_hdf5_lock();
+    hid_t opened = H5Fopen(in_root(file), H5F_ACC_RDWR, H5P_DEFAULT), data = H5Dopen2(opened, name, H5P_DEFAULT);
+    if (text)
+        ck_assert(anl_hdf5_write_text(data, attribute, text));
+    else {
+        const hsize_t size = (hsize_t)count;
+        hid_t space = H5Screate_simple(1, &size, NULL), made = H5Acreate2(data, attribute, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+        ck_assert_int_ge(H5Awrite(made, H5T_NATIVE_DOUBLE, numbers), 0);
+        H5Aclose(made);
+        H5Sclose(space);
+    }
+    H5Dclose(data);
+    H5Fclose(opened);
+    anl_hdf5_unlock();
+}
+
+static void refuse_array(const char *name, const char *axes, const char *why)
+{
+    char reason[ANL_REASON_SIZE];
+    anl_array a;
+    ck_assert_int_ne(anl_array_open(in_root("a.h5"), name, axes, &a, reason), ANL_OK);
+    ck_assert_msg(strstr(reason, why), "expected `%s` in: %s", why, reason);
+}
+
+START_TEST(arrays_are_read_scan_by_scan)
+{
+    /* Two orders of the axes of the same three volumes of 2 x 4 x 5; values are 1000 n + 100 z + 10 y + x. */
+    static int16_t nzyx[3][2][4][5], xnzy[5][3][2][4];
+    for (int n = 0; n < 3; n++)
+        for (int z = 0; z < 2; z++)
+            for (int y = 0; y < 4; y++)
+                for (int x = 0; x < 5; x++)
+                    nzyx[n][z][y][x] = xnzy[x][n][z][y] = (int16_t)(1000 * n + 100 * z + 10 * y + x - 500);
+    add_array("a.h5", "plain", H5T_STD_I16BE, H5T_NATIVE_INT16, 4, (hsize_t[]){3, 2, 4, 5}, nzyx);
+    add_array("a.h5", "turned", H5T_STD_I16LE, H5T_NATIVE_INT16, 4, (hsize_t[]){5, 3, 2, 4}, xnzy);
+    add_attribute("a.h5", "plain", "spacing", 3, (double[]){5, 0.5, 0.25}, NULL);
+    add_attribute("a.h5", "plain", "unit", 0, NULL, "HU");
+    add_attribute("a.h5", "plain", "scale", 1, (double[]){2}, NULL);
+    add_attribute("a.h5", "plain", "offset", 1, (double[]){-1024}, NULL);
+    char reason[ANL_REASON_SIZE];
+    for (int turned = 0; turned < 2; turned++) {
+        anl_array a;
+        ck_assert_msg(anl_array_open(in_root("a.h5"), turned ? "/turned" : "/plain", turned ? "x,n,z,y" : NULL, &a, reason) == ANL_OK, "%s", reason);
+        ck_assert_int_eq(a.count, 3);
+        for (int n = 2; n >= 0; n--) {
+            anl_scan s;
+            ck_assert_msg(anl_array_read(&a, n, &s, reason) == ANL_OK, "%s", reason);
+            ck_assert(s.depth == 2 && s.height == 4 && s.width == 5 && s.channels == 1 && s.type == ANL_VOXEL_I16);
+            ck_assert(!memcmp(s.voxels, nzyx[n], sizeof nzyx[n]));
+            if (!turned) {
+                ck_assert(s.spacing[0] == 0.25 && s.spacing[1] == 0.5 && s.spacing[2] == 5 && s.slope == 2 && s.intercept == -1024);
+                ck_assert_str_eq(s.unit, "HU");
+            }
+            anl_scan_free(&s);
+        }
+        anl_array_close(&a);
+    }
+    /* Other types and ranks: unsigned 32 bits exactly, one image, colours. */
+    const uint32_t wide[6] = {4294967295u, 16777217u, 0, 1, 2, 3};
+    add_array("a.h5", "wide", H5T_STD_U32LE, H5T_NATIVE_UINT32, 2, (hsize_t[]){2, 3}, wide);
+    add_array("a.h5", "colour", H5T_STD_U32LE, H5T_NATIVE_UINT32, 4, (hsize_t[]){1, 1, 2, 3}, wide);
+    anl_array a;
+    anl_scan s;
+    ck_assert_int_eq(anl_array_open(in_root("a.h5"), "/wide", NULL, &a, reason), ANL_OK);
+    ck_assert_int_eq(anl_array_read(&a, 0, &s, reason), ANL_OK);
+    ck_assert(a.count == 1 && s.type == ANL_VOXEL_F64 && s.height == 2 && s.width == 3);
+    ck_assert(((double *)s.voxels)[0] == 4294967295.0 && ((double *)s.voxels)[1] == 16777217.0);
+    anl_scan_free(&s);
+    anl_array_close(&a);
+    ck_assert_int_eq(anl_array_open(in_root("a.h5"), "/colour", NULL, &a, reason), ANL_OK);
+    ck_assert(a.about.channels == 3 && a.about.width == 2 && a.about.depth == 1);
+    anl_array_close(&a);
+    ck_assert_int_eq(anl_array_open(in_root("a.h5"), "/colour", "nzyx", &a, reason), ANL_OK);
+    ck_assert(a.about.channels == 1 && a.about.width == 3 && a.about.height == 2);
+    anl_array_close(&a);
+    /* What is refused. */
+    add_array("a.h5", "four", H5T_STD_U32LE, H5T_NATIVE_UINT32, 4, (hsize_t[]){1, 1, 1, 4}, wide);
+    add_array("a.h5", "line", H5T_STD_U32LE, H5T_NATIVE_UINT32, 1, (hsize_t[]){6}, wide);
+    add_array("a.h5", "spaced", H5T_STD_U32LE, H5T_NATIVE_UINT32, 2, (hsize_t[]){2, 3}, wide);
+    add_attribute("a.h5", "spaced", "spacing", 2, (double[]){1, -1}, NULL);
+    refuse_array("/four", NULL, "say with --axes");
+    refuse_array("/four", "nyxc", "it has 4 channels");
+    refuse_array("/four", "nnyx", "cannot be `nnyx`");
+    refuse_array("/four", "nzyq", "cannot be `nzyq`");
+    refuse_array("/four", "nzyc", "y and x are among them");
+    refuse_array("/line", NULL, "images have two at least");
+    refuse_array("/spaced", NULL, "`spacing` is no number of mm");
+    refuse_array("/none", NULL, "there is no such array");
+    /* More than there can be: nothing is read or allocated. */
+    anl_hdf5_lock();
+    hid_t opened = H5Fopen(in_root("a.h5"), H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate_simple(3, (hsize_t[]){2, 60000, 60000}, NULL);
+    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(options, 3, (hsize_t[]){1, 100, 100});
+    H5Dclose(H5Dcreate2(opened, "vast", H5T_STD_U8LE, space, H5P_DEFAULT, options, H5P_DEFAULT));
+    H5Pclose(options);
+    H5Sclose(space);
+    H5Fclose(opened);
+    anl_hdf5_unlock();
+    refuse_array("/vast", NULL, "more than 1 GiB");
+}
+END_TEST
+
+START_TEST(arrays_are_packed_with_arrays_of_labels)
+{
+    static uint8_t images[6][8][8];
+    for (int n = 0; n < 6; n++)
+        memset(images[n], 40 * n, sizeof images[n]);
+    add_array("a.h5", "x", H5T_STD_U8LE, H5T_NATIVE_UINT8, 3, (hsize_t[]){6, 8, 8}, images);
+    add_array("a.h5", "y", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, 4, (hsize_t[]){6, 1, 1, 1}, (double[]){0, 1, NAN, 0.5, 0, 1});
+    add_array("a.h5", "who", H5T_STD_I64LE, H5T_NATIVE_INT, 1, (hsize_t[]){6}, (int[]){7, 7, 8, 8, 9, 9});
+    const char *texts[] = {"cat", "dog", "cat", "", "dog", "cat"};
+    anl_hdf5_lock();
+    hid_t file = H5Fopen(in_root("a.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+    ck_assert(anl_hdf5_write_texts(file, "word", false, texts, 6));
+    H5Fclose(file);
+    anl_hdf5_unlock();
+    char input[128], y[128], who[128], word[128];
+    snprintf(input, sizeof input, "%s:/x", in_root("a.h5"));
+    snprintf(y, sizeof y, "%s:/y", in_root("a.h5"));
+    snprintf(who, sizeof who, "%s:/who", in_root("a.h5"));
+    snprintf(word, sizeof word, "%s:/word", in_root("a.h5"));
+    const char *inputs[] = {input}, *from[] = {y, who, word};
+    anl_pack_options o = pack_options("set", "out");
+    o.labels = NULL;
+    o.inputs = inputs;
+    o.input_count = 1;
+    o.labels_from = from;
+    o.labels_from_count = 3;
+    o.patient = "who";
+    o.size[0] = o.size[1] = 8;
+    o.fraction_valid = o.fraction_test = 0;
+    anl_pack_report report;
+    packed(&o, &report);
+    ck_assert(report.packed == 6 && report.patients == 3);
+    const anl_field fields[] = {{.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {1, 8, 8}}, {.name = "y", .has_mask = true},
+                                {.name = "word", .has_mask = true}};
+    anl_dataset *set = opened("out/*.h5", fields, 3, 1, false, false);
+    float image[64], value, mask;
+    const float expected[] = {0, 1, 0, 0.5f, 0, 1}, codes[] = {0, 1, 0, 0, 1, 0};
+    for (int i = 0; i < 6; i++) {
+        ck_assert_int_eq(anl_dataset_read(set, i, 0, image, NULL, problems), ANL_OK);
+        ck_assert_float_eq(image[63], (float)(40 * i) / 255);
+        ck_assert_int_eq(anl_dataset_read(set, i, 1, &value, &mask, problems), ANL_OK);
+        ck_assert(mask == (i != 2) && value == expected[i]);
+        ck_assert_int_eq(anl_dataset_read(set, i, 2, &value, &mask, problems), ANL_OK);
+        ck_assert(mask == (i != 3) && value == codes[i]);
+    }
+    anl_dataset_free(&set);
+}
+END_TEST
+
 static bool stop_now(void *context)
 {
     int *polls = context;
@@ -2208,6 +2384,8 @@ int main(void)
         T(volumes_stay_volumes_or_become_slices),
         T(compressed_shards_hold_the_same),
         T(shards_by_blosc_hold_the_same),
+        T(arrays_are_read_scan_by_scan),
+        T(arrays_are_packed_with_arrays_of_labels),
         T(blosc_stands_damage_and_compresses_for_the_library),
         T(bad_input_is_skipped_counted_or_refused),
         T(a_full_disk_is_an_error_that_leaves_nothing),

@@ -127,10 +127,14 @@ anl_status anl_loader_bench(const anl_loader_bench_options *options, anl_diagnos
 /* ---- packing ---- */
 typedef enum anl_pack_form { ANL_PACK_AUTO, ANL_PACK_SLICES, ANL_PACK_VOLUMES } anl_pack_form;
 typedef struct anl_pack_options {
-    const char *const *inputs; /* folders and files */
+    const char *const *inputs; /* folders and files; FILE.h5:/NAME for an array of an HDF5 file, each place along its first axis an image */
     int input_count;
     const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder), or a folder, all
                                   images of which then have the row's labels */
+    const char *axes;          /* of these arrays, letters of n (images), z, y, x, c in their order, "ncyx"; NULL: by their number, yx, nyx, nyxc or nzyx
+                                  (whether there are 1 or 3 along the last), nzyxc */
+    const char *const *labels_from; /* … and instead of labels: FILE.h5:/NAME for each column, a list of numbers or strings as long as the one input */
+    int labels_from_count;
     const char *out;           /* folder */
     int size[3];               /* along x, y, z (z: volumes only): scans are resampled to fit (area average when shrinking, linear when growing), in
                                   their shape in mm where the spacing is known, and padded around: black, or as dark as the scan gets */
