@@ -506,11 +506,13 @@ static void put_block_scalar(layout *f, const piece *p, int indent)
         put(f, comment_text(f, (size_t)(hash - f->text), (size_t)(stop - f->text)));
     }
     int column = indent < 0 ? STEP : indent + STEP;
+    /* Nothing but blanks are no text, since they say themselves where it would begin, unless the header says so. */
+    const bool empty = !digit && stop + strspn(stop, " \n") >= end;
     size_t pending = 0; /* blank lines: those at the end count only if the text keeps them */
     for (at = stop < end ? stop + 1 : end; at < end;) {
         size_t length = strcspn(at, "\n"), blanks = strspn(at, " ");
         size_t skip = blanks < (size_t)p->column ? blanks : (size_t)p->column;
-        if (skip == length) {
+        if (skip == length || empty) {
             pending++;
         } else {
             for (; pending; pending--)
