@@ -26,6 +26,8 @@ python:jsonschema python3-jsonschema
 python:yaml python3-yaml
 command:dot graphviz
 command:dcmdump dcmtk
+command:nifti_tool nifti-bin
+command:tiffcp libtiff-tools
 command:timeout coreutils
 command:python3 python3
 command:nvim neovim"

@@ -59,9 +59,11 @@ static void show_place(const anl_scan *scan, FILE *out)
 {
     if (scan->spacing[0] > 0 || scan->spacing[2] > 0)
         fprintf(out, "  spacing    %.6g x %.6g x %.6g mm (x, y, z)\n", scan->spacing[0], scan->spacing[1], scan->spacing[2]);
-    for (int i = 0; i < 3 && scan->oriented; i++)
-        fprintf(out, "  %s%10.5g %10.5g %10.5g %12.6g\n", i ? "         " : "affine   ", scan->affine[i][0], scan->affine[i][1],
-                scan->affine[i][2], scan->affine[i][3]);
+    for (int i = 0; i < 3 && scan->oriented; i++) {
+        fprintf(out, "  %-11s", i ? "" : "affine");
+        for (int a = 0; a < 4; a++) /* what rounding has left of 0 is 0 */
+            fprintf(out, a < 3 ? "%11.6g" : "%13.7g\n", fabs(scan->affine[i][a]) < 1e-9 ? 0 : scan->affine[i][a]);
+    }
     if (!isnan(scan->position))
         fprintf(out, "  position   %.6g mm along its normal\n", scan->position);
     if (scan->place >= 0)

@@ -1,0 +1,294 @@
+"""What other programs say of image files, against what `anlage inspect` says: DCMTK's for DICOM, nifti-bin's for NIfTI.
+In: importers.py dicom|nifti ANLAGE FILE WORK; importers.py write FOLDER. Out: nothing, or what differs and exit status 1;
+files that the tools of LibTIFF and DCMTK then convert."""
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+
+def say(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def inspect(anlage, path):
+    found, last = {}, None
+    for line in say(anlage, "inspect", path).splitlines()[1:]:
+        key, value = line[2:13].strip(), line[13:].strip()
+        if key:
+            found[key], last = value, key
+        else:
+            found[last] += " " + value
+    return found
+
+
+def numbers(text):
+    return [float(v) for v in text.split()]
+
+
+class Differences:
+    def __init__(self):
+        self.count = 0
+
+    def same(self, what, ours, theirs):
+        if ours != theirs:
+            print(f"{what}: {ours} here, {theirs} there")
+            self.count += 1
+
+    def near(self, what, ours, theirs, tolerance=1e-4):
+        if len(ours) != len(theirs) or any(abs(a - b) > tolerance * max(1, abs(b)) for a, b in zip(ours, theirs)):
+            print(f"{what}: {ours} here, {theirs} there")
+            self.count += 1
+
+    def end(self):
+        sys.exit(1 if self.count else 0)
+
+
+# ---- DICOM ----
+
+TAGS = ["0002,0010", "0028,0002", "0028,0004", "0028,0006", "0028,0008", "0028,0010", "0028,0011", "0028,0030", "0028,0100", "0028,0101", "0028,0102", "0028,0103", "0028,1050",
+        "0028,1051", "0028,1052", "0028,1053", "0020,0032", "0020,0037", "3004,000e", "0008,0060"]
+
+
+def dump(path):
+    """Tag to value, of the first place in which it stands."""
+    found = {}
+    for line in say("dcmdump", "-q", "+L", *[a for t in TAGS for a in ("+P", t)], path).splitlines():
+        if line[0] != "(":
+            continue
+        tag, value = line[1:10], line[15:].rsplit("#", 1)[0].strip()
+        found.setdefault(tag, "" if value.startswith("(no value") else value.strip("[]"))
+    return found
+
+
+def raw_pixels(path, work):
+    folder = os.path.join(work, "raw")
+    os.makedirs(folder, exist_ok=True)
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    say("dcmdump", "-q", "+W", folder, path)
+    (name,) = os.listdir(folder)
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
+
+
+DECODERS = {"RLELossless": "dcmdrle", "JPEGLSLossless": "dcmdjpls", "JPEGLSLossy": "dcmdjpls"}
+
+
+def plain_dicom(path, work):
+    """The file, decompressed by DCMTK where need be."""
+    syntax = dump(path).get("0002,0010", "").lstrip("=")
+    tool = DECODERS.get(syntax, "dcmdjpeg" if syntax.startswith("JPEG") else None)
+    if not tool:
+        return path
+    out = os.path.join(work, "plain.dcm")
+    say(tool, *(["+px"] if tool == "dcmdjpeg" else []), path, out)
+    return out
+
+
+def samples(raw, count, header):
+    """Values as the header says they are to be taken from words."""
+    allocated, stored, high = (int(header[t]) for t in ("0028,0100", "0028,0101", "0028,0102"))
+    if allocated == 1:
+        return [raw[i // 8] >> i % 8 & 1 for i in range(count)]
+    words = struct.unpack("<%d%s" % (count, {8: "B", 16: "H", 32: "I"}[allocated]), raw[: count * allocated // 8])
+    shift, mask, sign = high + 1 - stored, (1 << stored) - 1, 1 << (stored - 1)
+    values = [w >> shift & mask for w in words]
+    return [v - (1 << stored) if v & sign else v for v in values] if header["0028,0103"] == "1" else values
+
+
+def dicom(anlage, path, work):
+    ours, differ = inspect(anlage, path), Differences()
+    header = dump(plain_dicom(path, work))
+    height, width, channels = int(header["0028,0010"]), int(header["0028,0011"]), int(header["0028,0002"])
+    frames = int(header.get("0028,0008") or 1)
+    raw = raw_pixels(plain_dicom(path, work), work)
+    values = samples(raw, frames * height * width * channels, header)
+    if channels == 3 and header.get("0028,0006") == "1":
+        pixels = height * width
+        values = [values[f * 3 * pixels + c * pixels + i] for f in range(frames) for i in range(pixels) for c in range(3)]
+    stored = int(header["0028,0101"])
+    if channels == 3 and header["0028,0004"].startswith("YBR_FULL"):
+        middle, most, rgb = 1 << (stored - 1), (1 << stored) - 1, []
+        for i in range(0, len(values), 3):
+            y, b, r = values[i], values[i + 1] - middle, values[i + 2] - middle
+            for v in (y + 1.402 * r, y - 0.344136 * b - 0.714136 * r, y + 1.772 * b):
+                rgb.append(int(min(max(v, 0), most) + 0.5))
+        values = rgb
+    signed = header["0028,0103"] == "1"
+    if header["0028,0004"] == "MONOCHROME1" and "HU" not in ours.get("values", ""):
+        values = [-1 - v if signed else (1 << stored) - 1 - v for v in values]
+    code, name = ("h" if stored <= 16 else "i", "int16" if stored <= 16 else "int32") if signed else \
+        (("B", "uint8") if stored <= 8 else ("H", "uint16") if stored <= 16 else ("d", "float64"))
+    packed = struct.pack("<%d%s" % (len(values), code), *values)
+    differ.same("type", ours["type"], f"{name} of {stored} bits")
+    differ.same("voxels", ours["sha256"], hashlib.sha256(packed).hexdigest())
+    differ.same("size", ours["size"].split(" of " if " of " in ours["size"] else " x ", 1)[-1] if frames > 1 else ours["size"],
+                f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}")
+    if header.get("0028,0030"):
+        y, x = (float(v) for v in header["0028,0030"].split("\\"))
+        differ.near("spacing", numbers(ours["spacing"].split(" mm")[0].replace("x", " "))[:2], [x, y])
+    slope, intercept = header.get("0028,1053") or header.get("3004,000e"), header.get("0028,1052") or "0"
+    if slope:
+        said = ours["values"].split("stored * ")[1].rstrip(")").replace("- ", "-").replace("+ ", "").split()
+        differ.near("scale", [float(v) for v in said], [float(slope), float(intercept)])
+    else:
+        differ.same("scale", "values" in ours, False)
+    if header.get("0020,0037") and frames == 1:
+        o, p = ([float(v) for v in header[t].split("\\")] for t in ("0020,0037", "0020,0032"))
+        affine = numbers(ours["affine"])
+        differ.near("place", [affine[i] for i in (0, 4, 8, 1, 5, 9, 3, 7, 11)], [v * x for v in o[:3]] + [v * y for v in o[3:]] + p, 1e-3)
+    if header.get("0028,1050"):
+        differ.near("window", [float(v) for v in ours["window"].split(",")], [float(header[t].split("\\")[0]) for t in ("0028,1050", "0028,1051")])
+    differ.end()
+
+
+# ---- NIfTI ----
+
+TYPES = {2: ("uint8", "B"), 4: ("int16", "h"), 8: ("int32", "i"), 16: ("float32", "f"), 64: ("float64", "d"), 256: ("int16", "h"), 512: ("uint16", "H"),
+         768: ("float64", "d"), 1024: ("float64", "d"), 1280: ("float64", "d")}
+
+
+def nifti(anlage, path, work):
+    ours, differ = inspect(anlage, path), Differences()
+    fields = {}
+    for line in say("nifti_tool", "-disp_nim", "-infiles", path).splitlines():
+        parts = line.split(None, 3)
+        if len(parts) == 4 and parts[1].isdigit():
+            fields[parts[0]] = parts[3]
+    nx, ny, nz, nt = (max(1, int(fields[f])) for f in ("nx", "ny", "nz", "nt"))
+    name, code = TYPES[int(fields["datatype"])]
+    differ.same("type", ours["type"].split()[0], name)
+    lines = say("nifti_tool", "-disp_ci", "-1", "-1", "-1", "-1", "-1", "-1", "-1", "-infiles", path).splitlines()
+    text = " ".join(line for line in lines if line and not line.startswith("dataset"))
+    values = [float(v) if code in "fd" else int(v) for v in text.split()]
+    differ.same("number of voxels", len(values), nx * ny * nz * nt)
+    # The place of each voxel, by the library's own matrix: to the right, the front and the head.
+    has_s, has_q = int(fields["sform_code"]) > 0, int(fields["qform_code"]) > 0
+    size, axes, back = [nx, ny, nz], [0, 1, 2], [False] * 3
+    if has_s or has_q:
+        m = [float(v) for v in fields["sto_xyz" if has_s else "qto_xyz"].split()]
+        for i in range(3):  # our axes run to the left, the back, the head; these files are nearly aligned to them
+            axes[i] = max(range(3), key=lambda a: abs(m[4 * i + a]))
+            back[i] = (m[4 * i + axes[i]] > 0) if i < 2 else (m[4 * i + axes[i]] < 0)
+        differ.near("spacing", numbers(ours["spacing"].split(" mm")[0].replace("x", " ")),
+                    [sum(m[4 * i + axes[a]] ** 2 for i in range(3)) ** 0.5 for a in range(3)])
+        corner = [size[a] - 1 if back[axes.index(a)] else 0 for a in range(3)]
+        origin = [sum(m[4 * i + a] * corner[a] for a in range(3)) + m[4 * i + 3] for i in range(3)]
+        differ.near("place", numbers(ours["affine"])[3::4], [-origin[0], -origin[1], origin[2]], 1e-3)
+    stride = [1, nx, nx * ny]
+    turned = []
+    for t in range(nt):
+        for z in range(size[axes[2]]):
+            for y in range(size[axes[1]]):
+                at = t * nx * ny * nz
+                for axis, v in ((2, z), (1, y)):
+                    at += stride[axes[axis]] * (size[axes[axis]] - 1 - v if back[axis] else v)
+                n, s = size[axes[0]], stride[axes[0]]
+                row = values[at:at + (n - 1) * s + 1:s]
+                turned += row[::-1] if back[0] else row
+    differ.same("voxels", ours["sha256"], hashlib.sha256(struct.pack("<%d%s" % (len(turned), code), *turned)).hexdigest())
+    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
+    if slope not in (0, 1) or (slope and intercept):
+        said = ours["values"].split("stored * ")[1].rstrip(")").replace("- ", "-").replace("+ ", "").split()
+        differ.near("scale", [float(v) for v in said], [slope, intercept])
+    differ.end()
+
+
+# ---- files for the tools to convert ----
+
+WIDTH, HEIGHT = 61, 47
+
+
+def value(x, y, c, most):
+    """Smooth with some noise: compressions have something to do, and a shifted or exchanged pixel shows."""
+    smooth = (x * 3 + y * 5 + c * 40) * most // 560
+    return min(most, smooth ^ (zlib.crc32(bytes([x, y, c])) % (most // 16 + 1)))
+
+
+def write_tiff(path, bits, channels, real=False, bilevel=False):
+    rows = []
+    for y in range(HEIGHT):
+        if bilevel:
+            row = bytearray((WIDTH + 7) // 8)
+            for x in range(WIDTH):
+                if (x // 7 + y // 5) % 2:
+                    row[x // 8] |= 0x80 >> x % 8
+            rows.append(bytes(row))
+        elif real:
+            rows.append(struct.pack("<%df" % WIDTH, *[value(x, y, 0, 65535) / 7 - 1000 for x in range(WIDTH)]))
+        else:
+            rows.append(struct.pack("<%d%s" % (WIDTH * channels, "B" if bits == 8 else "H"),
+                                    *[value(x, y, c, (1 << bits) - 1) for x in range(WIDTH) for c in range(channels)]))
+    data = b"".join(rows)
+    entries = [(256, 3, 1, WIDTH), (257, 3, 1, HEIGHT), (259, 3, 1, 1), (262, 3, 1, 2 if channels == 3 else 1), (273, 4, 1, 8), (277, 3, 1, channels), (278, 3, 1, HEIGHT),
+               (279, 4, 1, len(data)), (284, 3, 1, 1), (339, 3, 1, 3 if real else 1)]
+    directory = 8 + len(data) + (len(data) & 1)
+    extra = directory + 2 + 12 * (len(entries) + 1) + 4
+    entries.append((258, 3, channels, bits) if channels == 1 else (258, 3, 3, extra))
+    entries.sort()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<2sHI", b"II", 42, directory) + data + bytes(len(data) & 1))
+        file.write(struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries) + struct.pack("<I", 0))
+        if channels == 3:
+            file.write(struct.pack("<3H", bits, bits, bits))
+    # What a reader must give: the voxels, little-endian; one bit becomes 0 and 255.
+    if bilevel:
+        data = bytes(255 if (x // 7 + y // 5) % 2 else 0 for y in range(HEIGHT) for x in range(WIDTH))
+    with open(path + ".sha256", "w") as file:
+        file.write(hashlib.sha256(data).hexdigest())
+
+
+def element(tag, vr, content):
+    content += (b"\0" if vr in ("UI", "OB", "OW") else b" ") * (len(content) & 1)
+    head = struct.pack("<HH2s", tag >> 16, tag & 65535, vr.encode())
+    return head + (struct.pack("<HI", 0, len(content)) if vr in ("OB", "OW", "SQ") else struct.pack("<H", len(content))) + content
+
+
+def write_dicom(path, bits, channels, signed=False, frames=1):
+    count = WIDTH * HEIGHT * channels
+    most = (1 << bits) - 1
+    values = [value(x, y, c + f, most) for f in range(frames) for y in range(HEIGHT) for x in range(WIDTH) for c in range(channels)]
+    if signed:
+        values = [v - (1 << (bits - 1)) for v in values]
+    packed = struct.pack("<%d%s" % (count * frames, "B" if bits <= 8 else "h" if signed else "H"), *values)
+    meta = element(0x00020002, "UI", b"1.2.840.10008.5.1.4.1.1.7") + element(0x00020003, "UI", b"1.2.3.5") + element(0x00020010, "UI", b"1.2.840.10008.1.2.1")
+    us = lambda tag, v: element(tag, "US", struct.pack("<H", v))
+    data = element(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.7") + element(0x00080018, "UI", b"1.2.3.5") + element(0x00080060, "CS", b"MR") + \
+        element(0x00100020, "LO", b"17") + element(0x0020000D, "UI", b"1.2.3") + element(0x0020000E, "UI", b"1.2.3.4") + us(0x00280002, channels) + \
+        element(0x00280004, "CS", b"RGB" if channels == 3 else b"MONOCHROME2") + (us(0x00280006, 0) if channels == 3 else b"") + \
+        (element(0x00280008, "IS", b"%d" % frames) if frames > 1 else b"") + us(0x00280010, HEIGHT) + us(0x00280011, WIDTH) + \
+        us(0x00280100, 8 if bits <= 8 else 16) + us(0x00280101, bits) + us(0x00280102, bits - 1) + us(0x00280103, int(signed)) + \
+        element(0x7FE00010, "OB" if bits <= 8 else "OW", packed)
+    with open(path, "wb") as file:
+        file.write(bytes(128) + b"DICM" + element(0x00020000, "UL", struct.pack("<I", len(meta))) + meta + data)
+    with open(path + ".sha256", "w") as file:
+        file.write(hashlib.sha256(packed).hexdigest())
+
+
+def write(folder):
+    os.makedirs(folder, exist_ok=True)
+    at = lambda name: os.path.join(folder, name)
+    write_tiff(at("grey8.tif"), 8, 1)
+    write_tiff(at("grey16.tif"), 16, 1)
+    write_tiff(at("rgb8.tif"), 8, 3)
+    write_tiff(at("rgb16.tif"), 16, 3)
+    write_tiff(at("real.tif"), 32, 1, real=True)
+    write_tiff(at("bilevel.tif"), 1, 1, bilevel=True)
+    write_dicom(at("grey8.dcm"), 8, 1)
+    write_dicom(at("grey12.dcm"), 12, 1)
+    write_dicom(at("grey16s.dcm"), 16, 1, signed=True)
+    write_dicom(at("frames.dcm"), 12, 1, frames=3)
+    write_dicom(at("rgb8.dcm"), 8, 3)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "write":
+        write(sys.argv[2])
+    else:
+        {"dicom": dicom, "nifti": nifti}[sys.argv[1]](*sys.argv[2:5])
