@@ -943,13 +943,12 @@ typedef struct sample_values {
 /* A few samples, evenly spaced, are enough for an impression. */
 static anl_status look_at_samples(const anl_shard *shard, int64_t most, sample_values *out, char *reason)
 {
+    enum { AT_ONCE = 4096 };
+    double values[AT_ONCE];
     void *stored = malloc(anl_shard_image_bytes(&shard->image));
     anl_scan scan = anl_shard_scan(&shard->image, stored);
     const int64_t count = anl_scan_count(&scan);
-    double *values = malloc(sizeof(double) * (size_t)count);
-    if (!stored || !values) {
-        free(stored);
-        free(values);
+    if (!stored) {
         snprintf(reason, ANL_REASON_SIZE, "no memory for an image");
         return ANL_ERROR_MEMORY;
     }
@@ -962,17 +961,19 @@ static anl_status look_at_samples(const anl_shard *shard, int64_t most, sample_v
         if (status != ANL_OK)
             break;
         anl_shard_meaning(shard, k * shard->count / out->samples, &factor, &shift);
-        anl_scan_stored(&scan, 0, count, values);
-        for (int64_t i = 0; i < count; i++) {
-            double v = values[i] * factor + shift;
-            sum += v;
-            squares += v * v;
-            out->low = v < out->low ? v : out->low;
-            out->high = v > out->high ? v : out->high;
+        for (int64_t first = 0; first < count; first += AT_ONCE) {
+            const int64_t n = count - first < AT_ONCE ? count - first : AT_ONCE;
+            anl_scan_stored(&scan, first, n, values);
+            for (int64_t i = 0; i < n; i++) {
+                double v = values[i] * factor + shift;
+                sum += v;
+                squares += v * v;
+                out->low = v < out->low ? v : out->low;
+                out->high = v > out->high ? v : out->high;
+            }
         }
     }
     free(stored);
-    free(values);
     double n = (double)count * (double)out->samples, variance = squares / n - sum / n * (sum / n);
     out->mean = sum / n;
     out->deviation = sqrt(variance > 0 ? variance : 0);

@@ -216,12 +216,3 @@ static void run_frames(const char *text, size_t length)
 const fuzz_target fuzz_targets[] = {{"yaml", run_yaml},     {"expression", run_expression}, {"lint", run_lint},
                                     {"format", run_format}, {"editor", run_editor},         {"frames", run_frames}};
 const int fuzz_target_count = sizeof fuzz_targets / sizeof *fuzz_targets;
-
-#ifdef FUZZ_TARGET
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
-{
-    fuzz_targets[FUZZ_TARGET].run((const char *)data, size);
-    return 0;
-}
-#endif

@@ -9,11 +9,11 @@
 
 #include "../fuzz/targets.h"
 
-START_TEST(replay)
+static void replay(const fuzz_target *target)
 {
     const char *root = getenv("ANL_TEST_ROOT");
     char folder[512], path[1024];
-    snprintf(folder, sizeof folder, "%s/tests/fuzz/corpus/%s", root ? root : ".", fuzz_targets[_i].name);
+    snprintf(folder, sizeof folder, "%s/tests/fuzz/corpus/%s", root ? root : ".", target->name);
     struct dirent **entries = NULL;
     int count = scandir(folder, &entries, NULL, alphasort), replayed = 0;
     ck_assert_msg(count > 2, "no corpus in %s", folder);
@@ -28,13 +28,18 @@ START_TEST(replay)
         fclose(file);
         char *exact = malloc(length ? length : 1); /* so that a sanitizer sees what reads beyond its end */
         memcpy(exact, text, length);
-        fuzz_targets[_i].run(exact, length);
+        target->run(exact, length);
         free(exact);
         replayed++;
     }
     free(entries);
     ck_assert_int_gt(replayed, 0);
 }
+
+START_TEST(replay_specs) { replay(&fuzz_targets[_i]); }
+END_TEST
+
+START_TEST(replay_files) { replay(&fuzz_readers[_i]); }
 END_TEST
 
 int main(void)
@@ -42,7 +47,8 @@ int main(void)
     Suite *suite = suite_create("corpus");
     TCase *targets = tcase_create("targets");
     tcase_set_timeout(targets, 300);
-    tcase_add_loop_test(targets, replay, 0, fuzz_target_count);
+    tcase_add_loop_test(targets, replay_specs, 0, fuzz_target_count);
+    tcase_add_loop_test(targets, replay_files, 0, fuzz_reader_count);
     suite_add_tcase(suite, targets);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
