@@ -19,6 +19,8 @@
 #include "base/base.h"
 #include "data/orient.h"
 
+#define MOST_STEP 1e6     /* of an axis, from voxel to voxel: more is no spacing, in any unit */
+#define MOST_DISTANCE 1e9 /* of the first voxel */
 #define MOST_OFFSET ((int64_t)256 << 20) /* of the voxels: extensions lie before them */
 
 /* A file that may be compressed. */
@@ -308,12 +310,13 @@ static anl_status read_voxels(bytes *b, const header *h, way how, anl_scan *out,
 
 /* ---- meaning ---- */
 
+/* Axes that span space, and sizes that a body may have. */
 static bool usable(nifti_dmat44 m)
 {
     double d = 0;
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < 4; j++)
-            if (!isfinite(m.m[i][j]))
+            if (!(fabs(m.m[i][j]) < (j < 3 ? MOST_STEP : MOST_DISTANCE)))
                 return false;
         const int a = (i + 1) % 3, b = (i + 2) % 3;
         d += m.m[0][i] * (m.m[1][a] * m.m[2][b] - m.m[1][b] * m.m[2][a]);
@@ -327,7 +330,7 @@ static void read_place(const header *h, anl_scan *out)
     /* Without a unit, mm is what nearly all programs mean. */
     const double unit = n->xyz_units == NIFTI_UNITS_METER ? 1000 : n->xyz_units == NIFTI_UNITS_MICRON ? 1e-3 : 1;
     for (int a = 0; a < 3; a++)
-        out->spacing[a] = isfinite(h->step[a]) && h->step[a] < 1e6 ? h->step[a] * unit : 0;
+        out->spacing[a] = h->step[a] < MOST_STEP ? h->step[a] * unit : 0;
     const bool by_s = n->sform_code > 0 && usable(n->sto_xyz);
     if (!by_s && (n->qform_code <= 0 || !usable(n->qto_xyz)))
         return;
@@ -354,8 +357,8 @@ static anl_status read_meaning(const header *h, anl_scan *out, char *reason)
     }
     if (!isfinite(out->slope) || !isfinite(out->intercept))
         return anl_scan_refuse(reason, ANL_ERROR_FORMAT, "damaged NIfTI: its scale is not finite");
-    if (n->cal_max > n->cal_min && isfinite(n->cal_max) && isfinite(n->cal_min)) {
-        out->window[0] = (n->cal_max + n->cal_min) / 2;
+    if (n->cal_max > n->cal_min && isfinite(n->cal_max - n->cal_min)) {
+        out->window[0] = n->cal_min + (n->cal_max - n->cal_min) / 2;
         out->window[1] = n->cal_max - n->cal_min;
     }
     out->segmentation = n->intent_code == NIFTI_INTENT_LABEL || n->intent_code == NIFTI_INTENT_NEURONAME;

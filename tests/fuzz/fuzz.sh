@@ -40,7 +40,7 @@ for name in $targets; do
     expression) seeds=$work/expressions limit=1000 words=1 ;;
     frames) limit=4000 words=1 ;;
     yaml | lint | format | editor) seeds=$work/specs words=1 ;;
-    shard) limit=16000 memory=2048 leaks=0 ;; # HDF5 1.10 forgets memory when a file is damaged
+    shard) limit=24000 memory=2048 leaks=0 ;; # HDF5 1.10 forgets memory when a file is damaged
     *) memory=2048 ;;
     esac
     mkdir -p "$work/new-$name"

@@ -12,5 +12,6 @@ typedef struct fuzz_target {
 } fuzz_target;
 extern const fuzz_target fuzz_targets[], fuzz_readers[];
 extern const int fuzz_target_count, fuzz_reader_count;
+extern long fuzz_files_read; /* by the readers' targets, with success, or that the build has no library for: a target that reads none tests nothing */
 
 #endif

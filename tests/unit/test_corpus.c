@@ -39,7 +39,12 @@ static void replay(const fuzz_target *target)
 START_TEST(replay_specs) { replay(&fuzz_targets[_i]); }
 END_TEST
 
-START_TEST(replay_files) { replay(&fuzz_readers[_i]); }
+START_TEST(replay_files)
+{
+    const long before = fuzz_files_read;
+    replay(&fuzz_readers[_i]);
+    ck_assert_int_gt(fuzz_files_read - before, 2);
+}
 END_TEST
 
 int main(void)
