@@ -33,6 +33,8 @@ static anl_status decode(png_structp png, png_infop info, FILE *file, png_work *
 {
     png_init_io(png, file);
     png_set_user_limits(png, ANL_SCAN_MAX_SIDE, ANL_SCAN_MAX_SIDE);
+    /* Texts, profiles and the like are passed over: libpng would take as much memory for one as it says that it has. */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     int depth = png_get_bit_depth(png, info), colour = png_get_color_type(png, info);
     out->bits = depth == 16 ? 16 : 8;

@@ -113,13 +113,11 @@ def dicom(anlage, path, work):
         pixels = height * width
         values = [values[f * 3 * pixels + c * pixels + i] for f in range(frames) for i in range(pixels) for c in range(3)]
     stored = int(header["0028,0101"])
-    if channels == 3 and header["0028,0004"].startswith("YBR_FULL"):
-        middle, most, rgb = 1 << (stored - 1), (1 << stored) - 1, []
-        for i in range(0, len(values), 3):
-            y, b, r = values[i], values[i + 1] - middle, values[i + 2] - middle
-            for v in (y + 1.402 * r, y - 0.344136 * b - 0.714136 * r, y + 1.772 * b):
-                rgb.append(int(min(max(v, 0), most) + 0.5))
-        values = rgb
+    if channels == 3 and stored == 8 and frames == 1:  # as DCMTK shows it
+        shown = os.path.join(work, "shown.ppm")
+        say("dcml2pnm" if dump(path).get("0002,0010", "").startswith("=JPEGLS") else "dcmj2pnm", "-q", path, shown)
+        with open(shown, "rb") as file:
+            values = list(file.read()[-height * width * 3:])
     signed = header["0028,0103"] == "1"
     if header["0028,0004"] == "MONOCHROME1" and "HU" not in ours.get("values", ""):
         values = [-1 - v if signed else (1 << stored) - 1 - v for v in values]
@@ -211,37 +209,54 @@ def value(x, y, c, most):
     return min(most, smooth ^ (zlib.crc32(bytes([x, y, c])) % (most // 16 + 1)))
 
 
-def write_tiff(path, bits, channels, real=False, bilevel=False):
-    rows = []
-    for y in range(HEIGHT):
-        if bilevel:
-            row = bytearray((WIDTH + 7) // 8)
-            for x in range(WIDTH):
-                if (x // 7 + y // 5) % 2:
-                    row[x // 8] |= 0x80 >> x % 8
-            rows.append(bytes(row))
-        elif real:
-            rows.append(struct.pack("<%df" % WIDTH, *[value(x, y, 0, 65535) / 7 - 1000 for x in range(WIDTH)]))
-        else:
-            rows.append(struct.pack("<%d%s" % (WIDTH * channels, "B" if bits == 8 else "H"),
-                                    *[value(x, y, c, (1 << bits) - 1) for x in range(WIDTH) for c in range(channels)]))
-    data = b"".join(rows)
-    entries = [(256, 3, 1, WIDTH), (257, 3, 1, HEIGHT), (259, 3, 1, 1), (262, 3, 1, 2 if channels == 3 else 1), (273, 4, 1, 8), (277, 3, 1, channels), (278, 3, 1, HEIGHT),
-               (279, 4, 1, len(data)), (284, 3, 1, 1), (339, 3, 1, 3 if real else 1)]
+UNSIGNED, SIGNED, REAL = 1, 2, 3  # as TIFF's sample format has them
+
+
+def packed(values, bits):
+    """A row of unsigned samples, from the highest bit on."""
+    number = 0
+    for v in values:
+        number = number << bits | v
+    spare = -len(values) * bits % 8
+    return (number << spare).to_bytes((len(values) * bits + spare) // 8, "big")
+
+
+def write_tiff(path, bits, channels=1, kind=UNSIGNED, grey=1, pattern=None):
+    """An uncompressed file in one strip, and the SHA-256 of the voxels that it stands for. grey: 0 if white is 0, 1 if black is, 3: a palette."""
+    most = (1 << min(bits, 31)) - 1
+    values = [[pattern(x, y) if pattern else value(x, y, c, most) for x in range(WIDTH) for c in range(channels)] for y in range(HEIGHT)]
+    if kind == SIGNED:
+        values = [[v - (most + 1) // 2 for v in row] for row in values]
+    if kind == REAL:
+        values = [[v / 7 - 1000 for v in row] for row in values]
+    code = {UNSIGNED: {8: "B", 16: "H", 32: "I"}, SIGNED: {8: "b", 16: "h", 32: "i"}, REAL: {32: "f", 64: "d"}}[kind].get(bits)
+    data = b"".join(struct.pack("<%d%s" % (len(row), code), *row) if code else packed(row, bits) for row in values)
+    short = lambda tag, *v: (tag, 3, v)
+    entries = [short(256, WIDTH), short(257, HEIGHT), short(258, *[bits] * channels), short(259, 1), short(262, 2 if channels == 3 else grey), (273, 4, (8,)), short(277, channels),
+               short(278, HEIGHT), (279, 4, (len(data),)), short(284, 1)] + ([short(320, *COLOURS)] if grey == 3 else []) + [short(339, *[kind] * channels)]
     directory = 8 + len(data) + (len(data) & 1)
-    extra = directory + 2 + 12 * (len(entries) + 1) + 4
-    entries.append((258, 3, channels, bits) if channels == 1 else (258, 3, 3, extra))
-    entries.sort()
+    extra, at = b"", directory + 2 + 12 * len(entries) + 4
     with open(path, "wb") as file:
-        file.write(struct.pack("<2sHI", b"II", 42, directory) + data + bytes(len(data) & 1))
-        file.write(struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *e) for e in entries) + struct.pack("<I", 0))
-        if channels == 3:
-            file.write(struct.pack("<3H", bits, bits, bits))
-    # What a reader must give: the voxels, little-endian; one bit becomes 0 and 255.
-    if bilevel:
-        data = bytes(255 if (x // 7 + y // 5) % 2 else 0 for y in range(HEIGHT) for x in range(WIDTH))
+        file.write(struct.pack("<2sHI", b"II", 42, directory) + data + bytes(len(data) & 1) + struct.pack("<H", len(entries)))
+        for tag, size, numbers_ in entries:
+            content = struct.pack("<%d%s" % (len(numbers_), "HI"[size - 3]), *numbers_)
+            file.write(struct.pack("<HHI", tag, size, len(numbers_)) + (content.ljust(4, b"\0") if len(content) <= 4 else struct.pack("<I", at + len(extra))))
+            extra += content if len(content) > 4 else b""
+        file.write(struct.pack("<I", 0) + extra)
+    # What a reader must give: few bits are spread over 0 to 255, and types that it has not become wider.
+    flat = [v for row in values for v in row]
+    if grey == 3:
+        flat = [COLOURS[256 * c + v] >> 8 for v in flat for c in range(3)]
+    elif bits < 8:
+        flat = [v * 255 // most for v in flat]
+    if grey == 0:
+        flat = [(255 if bits < 8 else most) - v for v in flat]
+    ours = {UNSIGNED: "B" if bits <= 8 else "H" if bits <= 16 else "d", SIGNED: "h" if bits <= 16 else "i", REAL: code}[kind]
     with open(path + ".sha256", "w") as file:
-        file.write(hashlib.sha256(data).hexdigest())
+        file.write(hashlib.sha256(struct.pack("<%d%s" % (len(flat), ours), *flat)).hexdigest())
+
+
+COLOURS = [(i * (7 + 6 * c) % 256) << 8 for c in range(3) for i in range(256)]
 
 
 def element(tag, vr, content):
@@ -274,12 +289,17 @@ def write_dicom(path, bits, channels, signed=False, frames=1):
 def write(folder):
     os.makedirs(folder, exist_ok=True)
     at = lambda name: os.path.join(folder, name)
-    write_tiff(at("grey8.tif"), 8, 1)
-    write_tiff(at("grey16.tif"), 16, 1)
-    write_tiff(at("rgb8.tif"), 8, 3)
-    write_tiff(at("rgb16.tif"), 16, 3)
-    write_tiff(at("real.tif"), 32, 1, real=True)
-    write_tiff(at("bilevel.tif"), 1, 1, bilevel=True)
+    for bits in (1, 2, 4, 8, 10, 12, 14, 16, 32):
+        write_tiff(at("grey%d.tif" % bits), bits)
+    for bits in (8, 16, 32):
+        write_tiff(at("signed%d.tif" % bits), bits, kind=SIGNED)
+    for bits in (32, 64):
+        write_tiff(at("real%d.tif" % bits), bits, kind=REAL)
+    for bits in (8, 16):
+        write_tiff(at("rgb%d.tif" % bits), bits, channels=3)
+        write_tiff(at("white%d.tif" % bits), bits, grey=0)
+    write_tiff(at("palette.tif"), 8, grey=3)
+    write_tiff(at("bilevel.tif"), 1, pattern=lambda x, y: (x // 7 + y // 5) % 2)
     write_dicom(at("grey8.dcm"), 8, 1)
     write_dicom(at("grey12.dcm"), 12, 1)
     write_dicom(at("grey16s.dcm"), 16, 1, signed=True)
