@@ -3,6 +3,7 @@ In: importers.py dicom|nifti ANLAGE FILE WORK; importers.py write FOLDER. Out: n
 files that the tools of LibTIFF and DCMTK then convert."""
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -52,43 +53,37 @@ class Differences:
 # ---- DICOM ----
 
 TAGS = ["0002,0010", "0028,0002", "0028,0004", "0028,0006", "0028,0008", "0028,0010", "0028,0011", "0028,0030", "0028,0100", "0028,0101", "0028,0102", "0028,0103", "0028,1050",
-        "0028,1051", "0028,1052", "0028,1053", "0020,0032", "0020,0037", "3004,000e", "0008,0060"]
-
-
-def dump(path):
-    """Tag to value, of the first place in which it stands."""
-    found = {}
-    for line in say("dcmdump", "-q", "+L", *[a for t in TAGS for a in ("+P", t)], path).splitlines():
-        if line[0] != "(":
-            continue
-        tag, value = line[1:10], line[15:].rsplit("#", 1)[0].strip()
-        found.setdefault(tag, "" if value.startswith("(no value") else value.strip("[]"))
-    return found
-
-
-def raw_pixels(path, work):
-    folder = os.path.join(work, "raw")
-    os.makedirs(folder, exist_ok=True)
-    for name in os.listdir(folder):
-        os.unlink(os.path.join(folder, name))
-    say("dcmdump", "-q", "+W", folder, path)
-    (name,) = os.listdir(folder)
-    with open(os.path.join(folder, name), "rb") as file:
-        return file.read()
+        "0028,1051", "0028,1052", "0028,1053", "0020,0032", "0020,0037", "3004,000e", "0008,0060", "7fe0,0010"]
 
 
 DECODERS = {"RLELossless": "dcmdrle", "JPEGLSLossless": "dcmdjpls", "JPEGLSLossy": "dcmdjpls"}
 
 
-def plain_dicom(path, work):
-    """The file, decompressed by DCMTK where need be."""
-    syntax = dump(path).get("0002,0010", "").lstrip("=")
+def dump(path, work):
+    """Tag to value, of the first place in which it stands; and the files with pixel data that DCMTK writes: one if it is not compressed."""
+    found, folder = {}, os.path.join(work, "raw")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    for line in say("dcmdump", "-q", "+L", "+W", folder, *[a for t in TAGS for a in ("+P", t)], path).splitlines():
+        if line[0] != "(":
+            continue
+        tag, value = line[1:10], line[15:].rsplit("#", 1)[0].strip()
+        found.setdefault(tag, "" if value.startswith("(no value") else value.strip("[]"))
+    return found, [os.path.join(folder, name) for name in os.listdir(folder)]
+
+
+def read_pixels(path, work):
+    """What the file says, and its pixel data: decompressed by DCMTK where need be."""
+    header, files = dump(path, work)
+    syntax = header.get("0002,0010", "").lstrip("=")
     tool = DECODERS.get(syntax, "dcmdjpeg" if syntax.startswith("JPEG") else None)
-    if not tool:
-        return path
-    out = os.path.join(work, "plain.dcm")
-    say(tool, *(["+px"] if tool == "dcmdjpeg" else []), path, out)
-    return out
+    if tool:
+        plain = os.path.join(work, "plain.dcm")
+        say(tool, *(["+px"] if tool == "dcmdjpeg" else []), path, plain)
+        header, files = dump(plain, work)
+    (name,) = files
+    with open(name, "rb") as file:
+        return header, file.read(), syntax
 
 
 def samples(raw, count, header):
@@ -104,10 +99,9 @@ def samples(raw, count, header):
 
 def dicom(anlage, path, work):
     ours, differ = inspect(anlage, path), Differences()
-    header = dump(plain_dicom(path, work))
+    header, raw, syntax = read_pixels(path, work)
     height, width, channels = int(header["0028,0010"]), int(header["0028,0011"]), int(header["0028,0002"])
     frames = int(header.get("0028,0008") or 1)
-    raw = raw_pixels(plain_dicom(path, work), work)
     values = samples(raw, frames * height * width * channels, header)
     if channels == 3 and header.get("0028,0006") == "1":
         pixels = height * width
@@ -115,7 +109,7 @@ def dicom(anlage, path, work):
     stored = int(header["0028,0101"])
     if channels == 3 and stored == 8 and frames == 1:  # as DCMTK shows it
         shown = os.path.join(work, "shown.ppm")
-        say("dcml2pnm" if dump(path).get("0002,0010", "").startswith("=JPEGLS") else "dcmj2pnm", "-q", path, shown)
+        say("dcml2pnm" if syntax.startswith("JPEGLS") else "dcmj2pnm", "-q", path, shown)
         with open(shown, "rb") as file:
             values = list(file.read()[-height * width * 3:])
     signed = header["0028,0103"] == "1"

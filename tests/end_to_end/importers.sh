@@ -9,11 +9,15 @@ shared=$root/../shared/data/importers
 need() { command -v "$1" > /dev/null 2>&1; }
 reads() { ! "$anlage" --version | grep -qF "$1"; }
 ours() { "$anlage" inspect "$1" | sed -n 's/^  sha256 *//p'; }
-# same_voxels FILE SHA256: what inspect says of them
-same_voxels() { found=$(ours "$1") && [ "$found" = "$2" ] || { echo "$1: $found, expected $2"; false; }; }
+# Every file of expected.txt, as inspect has it.
+as_expected() {
+    "$anlage" inspect $(cut -d ' ' -f 1 expected.txt) > found.txt || return 1
+    awk 'NR == FNR { if (/^[^ ]/) file = $1; if ($1 == "sha256") found[file] = $2; next }
+        found[$1] != $2 { print $1 ": " found[$1] ", expected " $0; bad = 1 } END { exit bad || FNR == 0 }' found.txt expected.txt
+}
 
 python3 "$checker" write "$work/made" || exit 1
-cd "$work/made" || exit 1
+cd "$work/made" && mkdir copies || exit 1
 
 # ---- TIFF ----
 
@@ -30,15 +34,8 @@ tiff() {
     echo "copies/$copies.tif $(cat "$from.sha256") $* $from" >> expected.txt
     copies=$((copies + 1))
 }
-# Every file of expected.txt, as inspect has it.
-as_expected() {
-    "$anlage" inspect $(cut -d ' ' -f 1 expected.txt) > found.txt || return 1
-    awk 'NR == FNR { if (/^[^ ]/) file = $1; if ($1 == "sha256") found[file] = $2; next }
-        found[$1] != $2 { print $1 ": " found[$1] ", expected " $0; bad = 1 } END { exit bad || FNR == 0 }' found.txt expected.txt
-}
 tiffs() {
     copies=0
-    mkdir -p copies
     for base in grey1 grey2 grey4 grey8 grey10 grey12 grey14 grey16 grey32 signed8 signed16 signed32 real32 real64 rgb8 rgb16 white8 white16 palette bilevel; do
         echo "$base.tif $(cat $base.tif.sha256) as written" >> expected.txt
         for code in none lzw zip packbits lzma zstd; do
@@ -78,7 +75,7 @@ tiffs() {
         done
     done
     # Grey that other tools make.
-    for made in "tiff2bw rgb8.tif" "tiff2bw -c zip palette.tif" "tiffdither grey8.tif" "tiffdither -c g4 grey8.tif" "tiffmedian -C 16 rgb8.tif" "rgb2ycbcr -c jpeg rgb8.tif" "tiff2rgba -c lzw palette.tif"; do
+    for made in "tiff2bw rgb8.tif" "tiff2bw -c zip palette.tif" "tiffdither grey8.tif" "tiffdither -c g4 grey8.tif" "tiffmedian -C 16 rgb8.tif" "tiff2rgba -c lzw palette.tif"; do
         $made copies/made$lossy.tif 2> said.txt && tiffcp -c none copies/made$lossy.tif copies/plain$lossy.tif 2> said.txt || { echo "$made: $(cat said.txt)"; return 1; }
         echo "copies/made$lossy.tif $(ours copies/plain$lossy.tif) $made" >> expected.txt
         lossy=$((lossy + 1))
@@ -98,16 +95,18 @@ fi
 # ---- DICOM ----
 
 dicoms() {
+    copies=0
+    : > expected.txt
     for base in grey8 grey12 grey16s frames rgb8; do
-        expected=$(cat $base.dcm.sha256)
-        same_voxels $base.dcm "$expected" || return 1
+        echo "$base.dcm $(cat $base.dcm.sha256) as written" >> expected.txt
         for how in "dcmconv +te" "dcmconv +ti" "dcmconv +tb" "dcmconv +td" "dcmconv -F" "dcmconv +ti -F" "dcmcrle" "dcmcjpls" "dcmcjpls +fs 1" "dcmcjpeg +e1" "dcmcjpeg +el" "dcmcjpeg +el +sv 1" \
             "dcmcjpeg +e1 +fs 1"; do
-            $how $base.dcm copy.dcm > said.txt 2>&1 || { echo "$how $base.dcm: $(cat said.txt)"; return 1; }
-            same_voxels copy.dcm "$expected" || { echo "after $how $base.dcm"; return 1; }
+            $how $base.dcm copies/$copies.dcm > said.txt 2>&1 || { echo "$how $base.dcm: $(cat said.txt)"; return 1; }
+            echo "copies/$copies.dcm $(cat $base.dcm.sha256) $how $base.dcm" >> expected.txt
             copies=$((copies + 1))
         done
     done
+    as_expected || return 1
     # With losses: as DCMTK decodes it.
     for how in "grey8 dcmcjpeg +eb" "grey8 dcmcjpeg +ee" "grey8 dcmcjpeg +es" "grey8 dcmcjpeg +ep" "grey12 dcmcjpeg +ee +bt" "grey12 dcmcjpls +en" "frames dcmcjpls +en" \
         "rgb8 dcmcjpeg +eb" "rgb8 dcmcjpeg +eb +cr" "rgb8 dcmcjpeg +eb +s4" "rgb8 dcmcjpeg +ep" "rgb8 dcmcjpls +en"; do
@@ -118,7 +117,6 @@ dicoms() {
     done
     echo "$copies copies"
 }
-copies=0
 if ! reads "DCMTK none"; then
     skip "DICOM" "built without DCMTK"
 elif need dcmdump; then

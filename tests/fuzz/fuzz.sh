@@ -44,7 +44,8 @@ for name in $targets; do
     *) memory=2048 ;;
     esac
     mkdir -p "$work/new-$name"
-    if ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks "$folder/tests/fuzz/fuzz_$name" "$work/new-$name" "$root/tests/fuzz/corpus/$name" "$seeds" \
+    # Who asks for more memory than may be used gets none, as from a machine that has no more.
+    if ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=$leaks:max_allocation_size_mb=$memory "$folder/tests/fuzz/fuzz_$name" "$work/new-$name" "$root/tests/fuzz/corpus/$name" "$seeds" \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb=$memory -max_len=$limit ${words:+-dict="$root/tests/fuzz/words.dict"} -artifact_prefix="$found/$name-" -print_final_stats=1 > "$work/$name.log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log")
         covered=$(sed -n 's/.*cov: \([0-9]*\) ft: \([0-9]*\) corp: \([0-9]*\).*/\1 edges, \2 features, \3 texts/p' "$work/$name.log" | tail -n 1)
