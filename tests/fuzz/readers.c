@@ -16,6 +16,7 @@
 #include "data/manifest.h"
 #include "data/scan.h"
 #include "data/shard.h"
+#include "data/shard_sample.h"
 
 #define MUST(what)                                                                                                               \
     do {                                                                                                                         \
@@ -160,8 +161,6 @@ static void run_jpeg(const char *bytes, size_t length) { read_with(&anl_reader_j
 static void read_samples(anl_shard *shard)
 {
     const size_t size = anl_shard_image_bytes(&shard->image);
-    if (size > 4 * SMALL)
-        return;
     unsigned char *through = malloc(size), *past = malloc(size);
     char reason[ANL_REASON_SIZE] = "";
     for (int64_t k = 0; k < 8 && k < shard->count; k++) {
@@ -170,8 +169,12 @@ static void read_samples(anl_shard *shard)
         double factor, shift;
         const anl_status status = anl_shard_read_image(shard, sample, through, reason);
         MUST(status == ANL_OK || reason[0]);
-        if (anl_shard_locate(shard, sample, &place) && anl_shard_read_place(&shard->image, &place, past, reason) == ANL_OK && status == ANL_OK)
-            MUST(!memcmp(through, past, size));
+        if (anl_shard_locate(shard, sample, &place)) {
+            anl_shard_expect(&place);
+            if (anl_shard_read_place(&shard->image, &place, past, reason) == ANL_OK && status == ANL_OK)
+                MUST(!memcmp(through, past, size));
+            anl_shard_file_release(&place.file);
+        }
         anl_shard_meaning(shard, sample, &factor, &shift);
         MUST(!isnan(factor) && !isnan(shift));
     }
@@ -179,7 +182,8 @@ static void read_samples(anl_shard *shard)
     free(past);
 }
 
-static void read_columns(const anl_shard *shard, anl_arena *arena)
+/* *first: the name of the first column, or NULL. */
+static void read_columns(const anl_shard *shard, anl_arena *arena, const char **first)
 {
     char reason[ANL_REASON_SIZE] = "";
     anl_shard_facts facts;
@@ -199,6 +203,7 @@ static void read_columns(const anl_shard *shard, anl_arena *arena)
     int column_count;
     if (anl_shard_columns(shard, arena, &columns, &column_count, reason) != ANL_OK)
         return;
+    *first = column_count > 0 ? columns[0] : NULL;
     for (int c = 0; c < column_count && c < 8; c++) {
         double *values;
         char **words;
@@ -213,22 +218,55 @@ static void read_columns(const anl_shard *shard, anl_arena *arena)
     }
 }
 
-/* As a recipe reads it. */
-static void read_dataset(const char *path)
+/* As a recipe reads it, with the label, if any. */
+static void read_dataset(const char *path, const anl_shard_image *image, const char *label)
 {
-    static const anl_field field = {.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {1, 4, 4}};
+    const anl_field fields[] = {
+        {.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {image->channels, image->height, image->width},
+         .unit = image->values == ANL_VALUES_UNIT ? "HU" : NULL},
+        {.name = "label", .column = label, .has_mask = true},
+    };
     const anl_dataset_options options = {.pattern = path, .label_fraction = 1};
     anl_diagnostics *diagnostics = anl_diagnostics_new();
     anl_dataset *dataset = NULL;
-    anl_status status = anl_dataset_open(&options, &field, 1, diagnostics, &dataset);
+    anl_status status = anl_dataset_open(&options, fields, label ? 2 : 1, diagnostics, &dataset);
     if (status == ANL_OK) {
-        float values[16];
-        status = anl_dataset_read(dataset, anl_dataset_count(dataset) - 1, 0, values, NULL, diagnostics);
+        float *values = malloc(sizeof *values * (size_t)(image->channels * image->height * image->width)), value, mask;
+        const int64_t last = anl_dataset_count(dataset) - 1;
+        status = anl_dataset_read(dataset, last, 0, values, NULL, diagnostics);
+        if (status == ANL_OK && label) {
+            status = anl_dataset_read(dataset, last, 1, &value, &mask, diagnostics);
+            MUST(status != ANL_OK || mask == 0 || mask == 1);
+        }
         anl_dataset_patient(dataset, 0);
         anl_dataset_free(&dataset);
+        free(values);
     }
     MUST(status == ANL_OK || anl_diagnostics_errors(diagnostics) > 0);
     anl_diagnostics_free(&diagnostics);
+}
+
+/* As it is shown to people. */
+static void read_shown(const char *path)
+{
+    anl_arena *arena = anl_arena_new();
+    anl_diagnostics *diagnostics = anl_diagnostics_new();
+    anl_sample sample;
+    if (anl_sample_read(path, 0, arena, &sample, diagnostics) == ANL_OK) {
+        MUST(sample.voxels && sample.file && sample.labels && sample.unit && sample.modality);
+        anl_sample_free(&sample);
+    } else
+        MUST(anl_diagnostics_errors(diagnostics) > 0);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    const int errors = anl_diagnostics_errors(diagnostics);
+    MUST(out);
+    MUST(anl_shard_inspect(path, out, diagnostics) == ANL_OK || errors > 0 || anl_diagnostics_errors(diagnostics) > 0);
+    fclose(out);
+    free(text);
+    anl_diagnostics_free(&diagnostics);
+    anl_arena_free(&arena);
 }
 
 static void run_shard(const char *bytes, size_t length)
@@ -239,23 +277,25 @@ static void run_shard(const char *bytes, size_t length)
     MUST(write(file.descriptor, bytes, length) == (ssize_t)length);
     anl_arena *arena = anl_arena_new();
     char reason[ANL_REASON_SIZE] = "";
+    const char *label = NULL;
     anl_shard shard;
-    size_t image = 0;
     anl_hdf5_lock();
     const anl_status status = anl_shard_open(file.path, &shard, reason);
     MUST(status == ANL_OK || reason[0]);
-    if (status == ANL_OK && shard.count <= SMALL) {
-        image = anl_shard_image_bytes(&shard.image);
+    const bool small = status == ANL_OK && shard.count <= SMALL && anl_shard_image_bytes(&shard.image) <= SMALL;
+    const anl_shard_image image = shard.image;
+    if (small) {
         read_samples(&shard);
-        read_columns(&shard, arena);
+        read_columns(&shard, arena, &label);
     }
-    if (status == ANL_OK) {
+    if (status == ANL_OK)
         anl_shard_close(&shard);
-        fuzz_files_read++;
-    }
     anl_hdf5_unlock();
-    if (image > 0 && image < SMALL)
-        read_dataset(file.path);
+    fuzz_files_read += status == ANL_OK;
+    if (small) {
+        read_dataset(file.path, &image, label);
+        read_shown(file.path);
+    }
     anl_arena_free(&arena);
     unlink(file.path);
     close(file.descriptor);
