@@ -529,6 +529,23 @@ START_TEST(png_reads_every_kind)
 }
 END_TEST
 
+START_TEST(png_texts_cannot_exhaust_memory)
+{
+    write_png(in_root("a.png"), 21, 13, 8, PNG_COLOR_TYPE_GRAY, false);
+    size_t length;
+    uint8_t *bytes = read_bytes(in_root("a.png"), &length);
+    static const uint8_t text[] = {0x70, 0, 0, 0, 't', 'E', 'X', 't', 'a'}; /* claims 1.75 GiB, behind signature and IHDR */
+    FILE *file = fopen(in_root("b.png"), "wb");
+    ck_assert(fwrite(bytes, 33, 1, file) == 1 && fwrite(text, sizeof text, 1, file) == 1 && fwrite(bytes + 33, length - 33, 1, file) == 1);
+    ck_assert_int_eq(fclose(file), 0);
+    refused(in_root("b.png"), "damaged PNG");
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    if (!getenv("ANL_SANITIZED"))
+        ck_assert_int_lt(usage.ru_maxrss, 300 * 1024);
+}
+END_TEST
+
 static void write_jpeg(const char *path, int width, int height, int channels, int quality)
 {
     FILE *file = fopen(path, "wb");
@@ -2369,6 +2386,7 @@ int main(void)
         T(tiff_is_brought_upright),
         T(unfit_images_are_refused_with_the_reason),
         T(png_reads_every_kind),
+        T(png_texts_cannot_exhaust_memory),
         T(jpeg_reads_grey_and_colour),
         T(truncated_and_damaged_files_never_become_pixels),
         T(resampling_averages_areas_and_interpolates),
