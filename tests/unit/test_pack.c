@@ -632,6 +632,16 @@ START_TEST(damaged_manifests_are_refused)
     deep[sizeof deep - 1] = 0;
     write_text("out/manifest.json", deep);
     ck_assert_int_eq(anl_pack_inspect(in_root("out"), nowhere, problems), ANL_ERROR_FORMAT);
+    /* Not even whether another file is there is told: it may never end. */
+    static const char *const elsewhere[] = {"/dev/zero", "../../../../../../../../dev/zero", "./train-00000.h5", ""};
+    for (size_t i = 0; i < ANL_COUNT(elsewhere); i++) {
+        write_text("out/manifest.json", anl_arena_printf(arena, "{\"shards\": [{\"file\": \"%s\", \"sha256\": \"00\"}]}", elsewhere[i]));
+        anl_diagnostics_free(&problems);
+        problems = anl_diagnostics_new();
+        ck_assert_int_eq(anl_pack_verify(in_root("out"), nowhere, problems), ANL_ERROR_FORMAT);
+        ck_assert_int_eq(anl_diagnostics_errors(problems), 1);
+        ck_assert_ptr_nonnull(strstr(anl_diagnostics_get(problems, 0)->message, "names no file of its own folder"));
+    }
     fclose(nowhere);
 }
 END_TEST
