@@ -250,6 +250,24 @@ def write_tiff(path, bits, channels=1, kind=UNSIGNED, grey=1, pattern=None):
         file.write(hashlib.sha256(struct.pack("<%d%s" % (len(flat), ours), *flat)).hexdigest())
 
 
+def write_differences_of_reals(path):
+    """A big-endian file with predictor 3, as Adobe's TIFF Technical Note 3 has it: of a row first all highest bytes, then the next, in either order of bytes."""
+    values = [[value(x, y, 0, 65535) / 7 - 1000 for x in range(WIDTH)] for y in range(HEIGHT)]
+    rows = b""
+    for row in values:
+        split = b"".join(struct.pack(">%df" % WIDTH, *row)[byte::4] for byte in range(4))
+        rows += bytes((b - a) % 256 for a, b in zip(b"\0" + split, split))
+    data = zlib.compress(rows)
+    entries = [(256, 3, WIDTH), (257, 3, HEIGHT), (258, 3, 32), (259, 3, 8), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, HEIGHT), (279, 4, len(data)), (317, 3, 3), (339, 3, REAL)]
+    with open(path, "wb") as file:
+        file.write(struct.pack(">2sHI", b"MM", 42, 8 + len(data) + len(data) % 2) + data + bytes(len(data) % 2) + struct.pack(">H", len(entries)))
+        for tag, size, v in entries:
+            file.write(struct.pack(">HHIHH", tag, size, 1, v, 0) if size == 3 else struct.pack(">HHII", tag, size, 1, v))
+        file.write(struct.pack(">I", 0))
+    with open(path + ".sha256", "w") as file:
+        file.write(hashlib.sha256(b"".join(struct.pack("<%df" % WIDTH, *row) for row in values)).hexdigest())
+
+
 COLOURS = [(i * (7 + 6 * c) % 256) << 8 for c in range(3) for i in range(256)]
 
 
@@ -292,6 +310,7 @@ def write(folder):
     for bits in (8, 16):
         write_tiff(at("rgb%d.tif" % bits), bits, channels=3)
         write_tiff(at("white%d.tif" % bits), bits, grey=0)
+    write_differences_of_reals(at("differences.tif"))
     write_tiff(at("palette.tif"), 8, grey=3)
     write_tiff(at("bilevel.tif"), 1, pattern=lambda x, y: (x // 7 + y // 5) % 2)
     write_dicom(at("grey8.dcm"), 8, 1)

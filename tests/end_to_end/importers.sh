@@ -44,7 +44,8 @@ tiffs() {
             tiff $base -L -t -w 64 -l 64 -c $code && tiff $base -B -t -w 16 -l 32 -c $code || return 1
         done
         tiff $base -8 -s -r 5 -c lzw && tiff $base -8 -B -c zip || return 1 # BigTIFF
-        # Differences of neighbours. LibTIFF 4.5.0 writes those of real numbers wrong in big-endian files: it swaps the bytes first.
+        # Differences of neighbours. LibTIFF 4.5.0 writes those of real numbers wrong in big-endian files: it swaps the bytes
+        # first. (differences.tif is right.)
         case $base in
         real*) tiff $base -c zip:3 -L && tiff $base -c lzw:3 -t -w 16 -l 16 -L || return 1 ;;
         *8 | *16 | *32 | palette) tiff $base -c lzw:2 && tiff $base -c zip:2 -B && tiff $base -c zstd:2 -t -w 48 -l 16 || return 1 ;;
@@ -61,6 +62,7 @@ tiffs() {
             ;;
         esac
     done
+    echo "differences.tif $(cat differences.tif.sha256) as written" >> expected.txt
     as_expected || return 1
     # With losses: as LibTIFF decodes it.
     lossy=0
@@ -76,6 +78,7 @@ tiffs() {
     done
     # Grey that other tools make.
     for made in "tiff2bw rgb8.tif" "tiff2bw -c zip palette.tif" "tiffdither grey8.tif" "tiffdither -c g4 grey8.tif" "tiffmedian -C 16 rgb8.tif" "tiff2rgba -c lzw palette.tif"; do
+        need "${made%% *}" || continue # newer versions have fewer tools
         $made copies/made$lossy.tif 2> said.txt && tiffcp -c none copies/made$lossy.tif copies/plain$lossy.tif 2> said.txt || { echo "$made: $(cat said.txt)"; return 1; }
         echo "copies/made$lossy.tif $(ours copies/plain$lossy.tif) $made" >> expected.txt
         lossy=$((lossy + 1))
@@ -84,7 +87,7 @@ tiffs() {
     # Pages are slices.
     tiffcp -c lzw grey16.tif grey16.tif grey16.tif pages.tif && "$anlage" inspect pages.tif | grep -q "size  *3 x 47 x 61" || return 1
     echo "$copies copies, $lossy with losses or by other tools"
-    [ "$copies" -gt 500 ] && [ "$lossy" -gt 15 ]
+    [ "$copies" -gt 500 ] && [ "$lossy" -gt 12 ]
 }
 if need tiffcp; then
     check "TIFFs in every layout and compression of LibTIFF's tools" tiffs && sed 's/^/    /' "$work/output"
