@@ -10,10 +10,16 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+/* Each scan of a progressive file goes through the whole image, and takes next to no bytes where nothing changes: a small file could keep a
+ * machine busy for hours. Usual are up to a dozen. */
+#define MOST_SCANS 100
+
 typedef struct jpeg_work {
     struct jpeg_error_mgr manager; /* first: libjpeg hands back a pointer to it */
+    struct jpeg_progress_mgr progress;
     char *reason;
     jmp_buf *back;
+    volatile anl_status *status; /* after a jump */
 } jpeg_work;
 
 static void on_error(j_common_ptr info)
@@ -39,11 +45,22 @@ static void on_message(j_common_ptr info, int level)
     }
 }
 
+static void on_progress(j_common_ptr info)
+{
+    jpeg_work *work = (jpeg_work *)info->err;
+    if (((j_decompress_ptr)info)->input_scan_number <= MOST_SCANS)
+        return;
+    anl_scan_refuse(work->reason, ANL_ERROR_LIMIT, "JPEG of more than %d scans; write it anew with fewer", MOST_SCANS);
+    *work->status = ANL_ERROR_LIMIT;
+    longjmp(*work->back, 1);
+}
+
 static void on_output(j_common_ptr info) { (void)info; }
 
 static anl_status decode(struct jpeg_decompress_struct *jpeg, FILE *file, jpeg_work *work, bool voxels, anl_scan *out)
 {
     jpeg_create_decompress(jpeg);
+    jpeg->progress = &work->progress;
     jpeg_stdio_src(jpeg, file);
     jpeg_read_header(jpeg, TRUE);
     switch (jpeg->jpeg_color_space) {
@@ -86,18 +103,20 @@ static anl_status read(const char *path, FILE *file, bool voxels, anl_scan *out,
 {
     (void)path;
     jmp_buf back;
-    jpeg_work work = {.reason = reason, .back = &back};
+    volatile anl_status jumped = ANL_ERROR_FORMAT;
+    jpeg_work work = {.reason = reason, .back = &back, .status = &jumped};
     struct jpeg_decompress_struct jpeg;
     memset(&jpeg, 0, sizeof jpeg);
     jpeg.err = jpeg_std_error(&work.manager);
     work.manager.error_exit = on_error;
     work.manager.emit_message = on_message;
     work.manager.output_message = on_output;
+    work.progress.progress_monitor = on_progress;
     anl_status status;
     if (setjmp(back) == 0)
         status = decode(&jpeg, file, &work, voxels, out);
     else
-        status = ANL_ERROR_FORMAT;
+        status = jumped;
     jpeg_destroy_decompress(&jpeg);
     return status;
 }

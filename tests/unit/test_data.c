@@ -546,7 +546,8 @@ START_TEST(png_texts_cannot_exhaust_memory)
 }
 END_TEST
 
-static void write_jpeg(const char *path, int width, int height, int channels, int quality)
+/* scans: NULL, or the passes of a progressive file. */
+static void write_jpeg_scans(const char *path, int width, int height, int channels, int quality, const jpeg_scan_info *scans, int scan_count)
 {
     FILE *file = fopen(path, "wb");
     struct jpeg_compress_struct jpeg;
@@ -560,6 +561,10 @@ static void write_jpeg(const char *path, int width, int height, int channels, in
     jpeg.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     jpeg_set_defaults(&jpeg);
     jpeg_set_quality(&jpeg, quality, TRUE);
+    if (scans) {
+        jpeg.scan_info = scans;
+        jpeg.num_scans = scan_count;
+    }
     jpeg_start_compress(&jpeg, TRUE);
     JSAMPLE *row = malloc((size_t)(width * channels));
     for (int y = 0; y < height; y++) {
@@ -573,6 +578,33 @@ static void write_jpeg(const char *path, int width, int height, int channels, in
     free(row);
     fclose(file);
 }
+
+static void write_jpeg(const char *path, int width, int height, int channels, int quality)
+{
+    write_jpeg_scans(path, width, height, channels, quality, NULL, 0);
+}
+
+START_TEST(jpeg_scans_are_bounded)
+{
+    jpeg_scan_info scans[1 + 2 * 63] = {{.comps_in_scan = 1}};
+    for (int k = 1; k < 64; k++) { /* each frequency by itself, first without its lowest bit, then with it */
+        scans[k] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = k, .Se = k, .Al = 1};
+        scans[63 + k] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = k, .Se = k, .Ah = 1};
+    }
+    anl_scan few, image;
+    write_jpeg(in_root("a.jpg"), 40, 30, 1, 90);
+    ck_assert_int_eq(anl_scan_read(in_root("a.jpg"), &few, problems), ANL_OK);
+    write_jpeg_scans(in_root("b.jpg"), 40, 30, 1, 90, scans, 1 + 2 * 63);
+    refused(in_root("b.jpg"), "more than 100 scans");
+    for (int k = 1; k < 64; k++)
+        scans[k].Al = 0;
+    write_jpeg_scans(in_root("b.jpg"), 40, 30, 1, 90, scans, 64); /* the same pixels, as no bit is missing */
+    ck_assert_int_eq(anl_scan_read(in_root("b.jpg"), &image, problems), ANL_OK);
+    ck_assert_int_eq(memcmp(few.voxels, image.voxels, 40 * 30), 0);
+    anl_scan_free(&few);
+    anl_scan_free(&image);
+}
+END_TEST
 
 START_TEST(jpeg_reads_grey_and_colour)
 {
@@ -2388,6 +2420,7 @@ int main(void)
         T(png_reads_every_kind),
         T(png_texts_cannot_exhaust_memory),
         T(jpeg_reads_grey_and_colour),
+        T(jpeg_scans_are_bounded),
         T(truncated_and_damaged_files_never_become_pixels),
         T(resampling_averages_areas_and_interpolates),
         T(csv_follows_the_standard),
