@@ -11,7 +11,7 @@
 #include <jerror.h>
 
 /* Each scan of a progressive file goes through the whole image, and takes next to no bytes where nothing changes: a small file could keep a
- * machine busy for hours. Usual are up to a dozen. */
+ * machine busy for long. Usual are up to a dozen; LibTIFF has the same bound. */
 #define MOST_SCANS 100
 
 typedef struct jpeg_work {
