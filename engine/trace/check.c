@@ -181,7 +181,8 @@ static void functions_of_file(tracer *t)
         const anl_function *f = r->functions[i];
         if (!is_own(r, f))
             continue;
-        rest_of_inputs(t, f);
+        if (r->import_count)
+            rest_of_inputs(t, f);
         for (int k = 0; k < f->param_count; k++)
             if (!function_mentions(f, f->params[k].name, &f->params[k]))
                 unused(t, ANL_A_unused_name, f->params[k].span, "the param", f->params[k].name);
@@ -211,7 +212,8 @@ void warn_unused(tracer *t)
     if (!r->loss_count && !r->metric_count) /* a library, or a spec for fetching: everything may be asked for */
         return;
     unused_imports(t);
-    for (int i = 0; i < r->function_count; i++)
+    /* A file that imports nothing may be what a run keeps: a recipe with all functions of the library in it. */
+    for (int i = 0; i < r->function_count && r->import_count; i++)
         if (is_own(r, r->functions[i]) && !is_called(r, r->functions[i], NULL))
             unused(t, ANL_A_unused_function, r->functions[i]->span, "the function", r->functions[i]->name);
     for (int i = 0; i < r->param_count; i++)
