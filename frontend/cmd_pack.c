@@ -143,13 +143,6 @@ static bool parse_size(const char *text, int size[3])
     return true;
 }
 
-static bool parse_window(const char *text, double window[2])
-{
-    int used = 0;
-    return sscanf(text, "%lf,%lf%n", &window[0], &window[1], &used) == 2 && !text[used] && window[1] > 0 && window[1] < 1e30 &&
-           window[0] > -1e30 && window[0] < 1e30;
-}
-
 /* "1.5" for all axes, "5,0.7,0.7" (z, y, x) */
 static bool parse_spacing(const char *text, double spacing[3])
 {

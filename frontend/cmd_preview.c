@@ -3,7 +3,6 @@
 #include <anlage/preview.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "command.h"
 
@@ -23,16 +22,6 @@ static const char usage[] =
     "  --device DEVICE    auto, host, vulkan, vulkan:N\n"
     "  --threads N        of the host device (0: all cores)\n"
     "  --set name=value   override a param of the spec\n";
-
-static bool parse_window(const char *text, double window[2])
-{
-    char *end, *last;
-    window[0] = strtod(text, &end);
-    if (end == text || *end != ',')
-        return false;
-    window[1] = strtod(end + 1, &last);
-    return last != end + 1 && !*last && window[0] - window[0] == 0 && window[1] > 0 && window[1] - window[1] == 0;
-}
 
 int anl_cmd_preview(int argc, char **argv)
 {

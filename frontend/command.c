@@ -166,3 +166,10 @@ bool parse_integer(const char *text, long long least, long long *out)
     *out = value;
     return true;
 }
+
+bool parse_window(const char *text, double window[2])
+{
+    int used = 0;
+    return sscanf(text, "%lf,%lf%n", &window[0], &window[1], &used) == 2 && !text[used] && window[1] > 0 && window[1] < 1e30 &&
+           window[0] > -1e30 && window[0] < 1e30;
+}

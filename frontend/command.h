@@ -50,5 +50,7 @@ void catch_signals(void);
 bool stop_requested(void *context);
 /* A whole number of at least `least`; false: not one. */
 bool parse_integer(const char *text, long long least, long long *out);
+/* "40,80": a centre and a width above 0; false: not that. */
+bool parse_window(const char *text, double window[2]);
 
 #endif

@@ -29,18 +29,21 @@ const char *anl_folder_rules(void)
     return folder_of_build(ANL_SOURCE_ROOT "/frontend/rules", ANL_DATA_INSTALLED "/rules");
 }
 
-const char *anl_module_dicom(void)
+/* Where it was built while that exists, else where it was installed. */
+static const char *module_of_build(const char *built, const char *installed)
 {
     struct stat about;
-    return stat(ANL_MODULES_BUILT "/anlage_dicom.so", &about) == 0 ? ANL_MODULES_BUILT "/anlage_dicom.so"
-                                                                   : ANL_MODULES_INSTALLED "/anlage_dicom.so";
+    return stat(built, &about) == 0 ? built : installed;
+}
+
+const char *anl_module_dicom(void)
+{
+    return module_of_build(ANL_MODULES_BUILT "/anlage_dicom.so", ANL_MODULES_INSTALLED "/anlage_dicom.so");
 }
 
 const char *anl_module_preview(void)
 {
-    struct stat about;
-    return stat(ANL_PREVIEW_BUILT "/anlage_preview.so", &about) == 0 ? ANL_PREVIEW_BUILT "/anlage_preview.so"
-                                                                     : ANL_MODULES_INSTALLED "/anlage_preview.so";
+    return module_of_build(ANL_PREVIEW_BUILT "/anlage_preview.so", ANL_MODULES_INSTALLED "/anlage_preview.so");
 }
 
 const char *anl_folder_cache(anl_arena *arena)

@@ -661,9 +661,10 @@ anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_tr
     return f;
 }
 
-const anl_facts *anl_facts_of_last(anl_lint_pass *pass)
+const anl_facts *anl_facts_shared(anl_lint_pass *pass, const anl_traced *traced)
 {
-    if (!pass->facts_of_last)
-        pass->facts_of_last = anl_facts_of(pass->arena, pass->recipe, pass->last);
-    return pass->facts_of_last;
+    anl_facts **found = &pass->facts_found[traced == pass->last];
+    if (!*found)
+        *found = anl_facts_of(pass->arena, pass->recipe, traced);
+    return *found;
 }

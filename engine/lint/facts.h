@@ -46,8 +46,8 @@ typedef struct anl_facts {
 
 anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_traced *traced);
 
-/* Those of the last phase, which several families want. */
-const anl_facts *anl_facts_of_last(anl_lint_pass *pass);
+/* Found once for the first and for the last phase, since several families want them. */
+const anl_facts *anl_facts_shared(anl_lint_pass *pass, const anl_traced *traced);
 
 static inline const anl_fact *anl_fact_of(const anl_facts *f, const anl_node *n) { return &f->of[n->id]; }
 

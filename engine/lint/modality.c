@@ -8,6 +8,7 @@
 #include <anlage/diagnostic_codes.h>
 
 #include "lint/data.h"
+#include "lint/facts.h"
 #include "lint/probe.h"
 #include "lint/walk.h"
 
@@ -31,7 +32,7 @@ typedef struct checker {
     const struct anl_static_field *field;
     const anl_modality *modality; /* declared, or of the shards; NULL: unknown */
     int channels;                 /* of the field; 1 without such an axis */
-    bool *wanted;                 /* by id: a loss or metric is made from it */
+    const bool *wanted;           /* by id: a loss or metric is made from it */
     unsigned char *flags;         /* by id */
     form *forms;                  /* by id, of nodes made from the image */
     bool *origin;                 /* by id: a change of place that has been looked at */
@@ -1023,7 +1024,7 @@ static void check_shards(const checker *c)
 
 /* ---- the family ---- */
 
-static void check_graph(const anl_lint_pass *pass, const anl_lint_data *data, const anl_traced *traced,
+static void check_graph(anl_lint_pass *pass, const anl_lint_data *data, const anl_traced *traced,
                         const struct anl_static_field *field)
 {
     checker c = {.pass = pass, .data = data, .graph = traced->graph, .field = field, .channels = 1};
@@ -1033,7 +1034,7 @@ static void check_graph(const anl_lint_pass *pass, const anl_lint_data *data, co
         if (!strcmp(field->axis[a], "channel"))
             c.channels = field->size[a];
     if (traced->loss_count)
-        c.wanted = anl_walk_losses(pass->arena, traced, ANL_WAYS_VALUES);
+        c.wanted = anl_facts_shared(pass, traced)->loss;
     else {
         const anl_node **outputs = ANL_NEW_ARRAY(pass->arena, const anl_node *, traced->graph->output_count + 1);
         for (int i = 0; i < traced->graph->output_count; i++)

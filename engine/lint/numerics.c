@@ -908,7 +908,7 @@ static void check_weights_of_losses(const numerics *n)
 
 static void check_graph(anl_lint_pass *pass, const anl_traced *traced)
 {
-    numerics n = {.pass = pass, .f = traced == pass->last ? anl_facts_of_last(pass) : anl_facts_of(pass->arena, pass->recipe, traced), .first = traced == pass->train, .last = traced == pass->last};
+    numerics n = {.pass = pass, .f = anl_facts_shared(pass, traced), .first = traced == pass->train, .last = traced == pass->last};
     const anl_graph *g = traced->graph;
     n.told = ANL_NEW_ARRAY(pass->arena, bool, g->node_count + 1);
     n.links = find_links(&n);

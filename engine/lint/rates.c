@@ -490,7 +490,7 @@ void anl_lint_rates(anl_lint_pass *pass)
 {
     if (!pass->sound || !pass->train)
         return;
-    rates r = {.pass = pass, .f = anl_facts_of_last(pass)};
+    rates r = {.pass = pass, .f = anl_facts_shared(pass, pass->last)};
     const int nodes = r.f->graph->node_count + 1;
     r.value = ANL_NEW_ARRAY(pass->arena, double, nodes);
     r.asked = ANL_NEW_ARRAY(pass->arena, int, nodes);

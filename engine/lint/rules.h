@@ -22,7 +22,7 @@ typedef struct anl_lint_pass {
     const anl_traced *last;  /* its last phase; the same where there is but one */
     const anl_traced *evaluate;
     const anl_witness *witness; /* NULL: nobody asks for values */
-    struct anl_facts *facts_of_last; /* once somebody has asked: anl_facts_of_last */
+    struct anl_facts *facts_found[2]; /* of the phases for which somebody has asked: anl_facts_shared */
 } anl_lint_pass;
 
 /* Who hears of a check besides its diagnostics: an editor. */

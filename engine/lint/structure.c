@@ -3,6 +3,7 @@
  * That a gradient flows through a copy needs no rule: tracing stops it there. */
 #include <anlage/diagnostic_codes.h>
 
+#include "lint/facts.h"
 #include "lint/rules.h"
 #include "lint/walk.h"
 
@@ -28,7 +29,7 @@ static void check_stride(const anl_lint_pass *pass, const anl_node *x)
 
 static void check_graph(anl_lint_pass *pass, const anl_traced *traced)
 {
-    bool *behind = anl_walk_losses(pass->arena, traced, ANL_WAYS_VALUES);
+    const bool *behind = anl_facts_shared(pass, traced)->loss;
     for (int i = 0; i < traced->graph->node_count; i++) {
         const anl_node *x = traced->graph->nodes[i];
         if (behind[i] && x->op == ANL_OP_CONTRACT)

@@ -89,13 +89,16 @@ static anl_status write_checkpoint(trainer *t, int64_t **written, int *count, in
     return ANL_OK;
 }
 
-/* One line of metrics.jsonl. False where it could not be written. */
-static bool write_line(trainer *t, anl_text *line)
+/* One line of metrics.jsonl. */
+static anl_status write_line(trainer *t, anl_text *line)
 {
     anl_text_add(line, "\n");
     fwrite(line->data, 1, line->length, t->metrics);
     anl_text_free(line);
-    return !ferror(t->metrics);
+    if (!ferror(t->metrics))
+        return ANL_OK;
+    anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
+    return ANL_ERROR_FILE;
 }
 
 /* ln K for a K that some log-sum-exp of the graph runs over, near to loss; 0: none. */
@@ -155,10 +158,9 @@ static anl_status record_step(trainer *t, anl_phase *phase, int64_t step)
     anl_json_number(&json, "seconds", now - t->started);
     anl_json_number(&json, "waited", anl_loader_waited(t->loader)); /* of these seconds, those in which there was no batch yet */
     anl_json_object_end(&json);
-    if (!write_line(t, &line)) {
-        anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
-        return ANL_ERROR_FILE;
-    }
+    anl_status status = write_line(t, &line);
+    if (status)
+        return status;
     if (bad) {
         anl_diagnostic *d = anl_diagnose(t->diagnostics, ANL_A_loss_not_finite, nowhere, "`%s` is not a finite number at step %lld", bad, (long long)step + 1);
         if (t->last_checkpoint > 0)
@@ -328,13 +330,10 @@ static anl_status evaluate_now(trainer *t, int split)
         anl_text_printf(&told, "%s%s %.4f", i ? ", " : "", name, values[i].value);
     }
     anl_json_object_end(&json);
-    const bool written = write_line(t, &line);
+    status = write_line(t, &line);
     tell(t, anl_arena_printf(s->arena, "valid at step %lld: %s", (long long)t->step, told.data ? told.data : ""));
     anl_text_free(&told);
-    if (written)
-        return ANL_OK;
-    anl_diagnose(t->diagnostics, ANL_A_run_folder, nowhere, "%s cannot be written: %s", t->metrics_path, strerror(errno));
-    return ANL_ERROR_FILE;
+    return status;
 }
 
 static anl_status train_steps(trainer *t)
