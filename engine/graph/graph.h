@@ -103,6 +103,11 @@ struct anl_node {
     const char *owner; /* the path under which its cost is counted: within a module the module's, as its weights' paths are ("encoder.layer1.0.bn1"),
                           for an update that of the state, else `path` */
     anl_stage stage;
+    struct anl_written { /* where the size of an axis of it was written, as far as that is known; for messages */
+        int32_t axis;
+        anl_span span;
+        const struct anl_written *next;
+    } *written;
 };
 
 /* A value that persists from step to step. */
@@ -147,12 +152,6 @@ typedef struct anl_graph {
     const char *owner;    /* … this (NULL: path), … */
     anl_stage stage;      /* … this, and … */
     anl_span span, site;  /* … these */
-    struct anl_written {  /* where the size of a node's axis was written, as far as that is known; for messages */
-        const anl_node *node;
-        int32_t axis;
-        anl_span span;
-    } *written;
-    int written_count, written_capacity;
     struct anl_interned {
         uint64_t hash;
         anl_node *node;
@@ -188,9 +187,9 @@ bool anl_node_same_axes(const anl_node *a, const anl_node *b); /* as sets, sizes
 const char *anl_axes_text(const anl_graph *graph, anl_arena *arena, const anl_axis *axes, int rank); /* "[view 2, batch 64, channel 32]" */
 
 /* ---- where sizes come from, for messages ---- */
-void anl_graph_size_written(anl_graph *graph, const anl_node *node, int32_t axis, anl_span span);
+void anl_graph_size_written(anl_graph *graph, anl_node *node, int32_t axis, anl_span span);
 /* The place that made the axis as long as it is: a declaration, or an operation that changes sizes. */
-anl_span anl_graph_axis_origin(const anl_graph *graph, const anl_node *node, int32_t axis);
+anl_span anl_node_axis_origin(const anl_node *node, int32_t axis);
 /* Adds "`channel` is 512 from here", unless the diagnostic itself stands there. */
 void anl_graph_label_axis(anl_diagnostics *list, anl_diagnostic *d, const anl_graph *graph, const anl_node *node, int32_t axis);
 

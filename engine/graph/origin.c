@@ -3,12 +3,13 @@
  * Sizes are followed through renaming, so that the way leads out of functions to the value that came in. */
 #include "graph/graph.h"
 
-void anl_graph_size_written(anl_graph *graph, const anl_node *node, int32_t axis, anl_span span)
+void anl_graph_size_written(anl_graph *graph, anl_node *node, int32_t axis, anl_span span)
 {
-    if (!span.line || anl_graph_axis_origin(graph, node, axis).line != node->span.line)
+    if (!span.line || anl_node_axis_origin(node, axis).line != node->span.line)
         return; /* known already */
-    struct anl_written w = {node, axis, span};
-    ANL_PUSH(graph->arena, graph->written, graph->written_count, graph->written_capacity, w);
+    struct anl_written *w = ANL_NEW(graph->arena, struct anl_written);
+    *w = (struct anl_written){axis, span, node->written};
+    node->written = w;
 }
 
 static bool taken_away(const anl_node *node, int32_t axis)
@@ -46,13 +47,13 @@ static const anl_node *giver(const anl_node *node, int32_t *axis)
     return NULL;
 }
 
-anl_span anl_graph_axis_origin(const anl_graph *graph, const anl_node *node, int32_t axis)
+anl_span anl_node_axis_origin(const anl_node *node, int32_t axis)
 {
     for (;;) {
         const bool made = !node->input_count || node->op == ANL_OP_REPLICATE;
-        for (int i = 0; made && i < graph->written_count; i++)
-            if (graph->written[i].node == node && graph->written[i].axis == axis)
-                return graph->written[i].span;
+        for (const struct anl_written *w = made ? node->written : NULL; w; w = w->next)
+            if (w->axis == axis)
+                return w->span;
         const anl_node *from = giver(node, &axis);
         if (!from)
             return node->span;
@@ -62,7 +63,7 @@ anl_span anl_graph_axis_origin(const anl_graph *graph, const anl_node *node, int
 
 void anl_graph_label_axis(anl_diagnostics *list, anl_diagnostic *d, const anl_graph *graph, const anl_node *node, int32_t axis)
 {
-    anl_span origin = anl_graph_axis_origin(graph, node, axis);
+    anl_span origin = anl_node_axis_origin(node, axis);
     if (!d || !origin.line || anl_span_same(origin, d->span))
         return;
     anl_diagnostic_label(list, d, origin, "`%s` is %d from here", anl_graph_axis_name(graph, axis), anl_node_size(node, axis));

@@ -317,7 +317,7 @@ int32_t anl_value_new_axis(anl_context *context, const anl_value *value)
 /* One side of a mismatch: the value, and the place that made its axis so long. */
 static void label_side(anl_context *context, anl_diagnostic *d, const anl_value *value, const anl_node *node, int32_t axis)
 {
-    const anl_span span = anl_value_span(context, value), origin = anl_graph_axis_origin(context->graph, node, axis);
+    const anl_span span = anl_value_span(context, value), origin = anl_node_axis_origin(node, axis);
     if (anl_span_same(span, origin)) {
         anl_diagnostic_label(context->diagnostics, d, span, "`%s` is %d from here: %s", anl_graph_axis_name(context->graph, axis),
                              anl_node_size(node, axis), anl_visible_axes(context, node));

@@ -741,7 +741,7 @@ static anl_value evaluate_member(tracer *t, place *p, const anl_expression *e)
         int32_t axis = axis_named(t, p, name);
         if (anl_node_axis(v.node, axis) >= 0) {
             anl_value size = value_int(anl_node_size(v.node, axis), e->span);
-            size.origin = anl_graph_axis_origin(t->graph, v.node, axis);
+            size.origin = anl_node_axis_origin(v.node, axis);
             return size;
         }
         if (anl_same(name, "axes")) {

@@ -503,10 +503,13 @@ static const arena_map *map_of(tracer *t, plan_group *g)
         const plan_state *s = &t->plan[g->states[i]];
         m->starts[i] = chunk;
         m->counts[i] = (float)s->count;
-        for (int64_t at = 0; at < s->count; at += LANE, chunk++) {
-            m->valid[chunk] = s->count - at < LANE ? (int32_t)(s->count - at) : LANE;
+        for (const int32_t end = chunk + (int32_t)(s->padded / LANE); chunk < end; chunk++) {
+            m->valid[chunk] = LANE;
             m->segment[chunk] = i;
-            m->full &= m->valid[chunk] == LANE;
+        }
+        if (s->count % LANE) {
+            m->valid[chunk - 1] = (int32_t)(s->count % LANE);
+            m->full = false;
         }
     }
     m->starts[g->count] = chunk;

@@ -64,7 +64,7 @@ static bool declared_axes(tracer *t, entry *n, anl_axis *axes, anl_span *written
         if (v.kind != ANL_V_NODE)
             return false;
         for (int i = 0; i < v.node->rank; i++) {
-            written[*rank] = anl_graph_axis_origin(t->graph, v.node, v.node->axes[i].id);
+            written[*rank] = anl_node_axis_origin(v.node, v.node->axes[i].id);
             if (!add_axis(t, axes, rank, v.node->axes[i].id, v.node->axes[i].size, d, d->span))
                 return false;
         }
