@@ -35,6 +35,7 @@ static const char usage[] =
     "  --deflate LEVEL     the same as --compress deflate:LEVEL\n"
     "  --labels FILE       table in CSV with a header; numbers, words, empty where unknown\n"
     "  --labels-from ARRAY a column of labels: FILE.h5:/NAME, as many numbers or strings as there are images in the one array that is packed; repeatable\n"
+    "  --boxes FILE        table of boxes in images: file, x0, y0, x1, y1 (volumes: z0, z1, too) or x, y, width, height, and what is said of each\n"
     "  --axes LETTERS      the axes of arrays in their order: n (images), z, y, x, c (default by their number: yx, nyx, nyxc or nzyx, nzyxc)\n"
     "  --channels 1|3      1: grey (default), 3: colour\n"
     "  --split A,B,C       shares of training, validation, test (default 0.7,0.15,0.15)\n"
@@ -53,6 +54,10 @@ static const char usage[] =
     "A series of DICOM files of one slice each (one series, orientation, size and spacing) is a volume, its slices in the order of their places in the\n"
     "patient. A row of the table may name its folder, or with --volumes one file of it. Where the steps between slices differ by more than a tenth, as where one\n"
     "is missing, or two slices lie at one place, the series is skipped. With --slices, or a --size without z (YxX), each file is a sample.\n"
+    "\n"
+    "Boxes are in pixels of the file as it lies there: from x0 up to, not with, x1, counted from 0; z counts slices, of a series along its normal; a column\n"
+    "`frame`, of files with several, counts these. They go where their image goes: turned, cropped, resampled and cut off with it. Any other column, as\n"
+    "`class`, says something of the box.\n"
     "\n"
     "FILE.h5:/NAME is an array of an HDF5 file, each place along its axis n an image or volume; 1 or 3 along the last of four axes are channels. Attributes of\n"
     "the array are kept: spacing (mm along z, y, x or y, x), unit, modality; values are stored * scale + offset where it has these.\n"
@@ -190,6 +195,7 @@ int anl_cmd_pack(int argc, char **argv)
 {
     static const struct option options[] = {{"labels", required_argument, 0, 'l'},
                                             {"labels-from", required_argument, 0, 'L'},
+                                            {"boxes", required_argument, 0, 'B'},
                                             {"axes", required_argument, 0, 'x'},
                                             {"size", required_argument, 0, 's'},
                                             {"slices", no_argument, 0, 'i'},
@@ -230,6 +236,9 @@ int anl_cmd_pack(int argc, char **argv)
             if (o.labels_from_count == MOST_COLUMNS)
                 return usage_error("pack", usage, "--labels-from can be given %d times", MOST_COLUMNS);
             columns[o.labels_from_count++] = optarg;
+            break;
+        case 'B':
+            o.boxes = optarg;
             break;
         case 'x':
             o.axes = optarg;
@@ -373,6 +382,8 @@ int anl_cmd_pack(int argc, char **argv)
         printf("skipped    %lld\n", (long long)report.skipped);
         if (report.series > 0)
             printf("series     %lld, of %lld files\n", (long long)report.series, (long long)report.series_files);
+        if (o.boxes)
+            printf("boxes      %lld, at most %lld in a sample\n", (long long)report.boxes, (long long)report.most_boxes);
         if (report.repeated > 0)
             printf("repeated   %lld file%s the pixels of another; %s (manifest.json lists them)\n", (long long)report.repeated,
                    report.repeated == 1 ? " has" : "s have", report.dropped > 0 ? "dropped" : "kept");

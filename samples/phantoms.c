@@ -1,6 +1,6 @@
 /* Makes images to try the engine on: phantoms of four modality looks with random anatomy, some with a subtle lesion.
  * In: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N] [--series]. Out: OUT/pNNNNN-K.tif (128x128, 2 to 4 a patient), .dcm or .nii.gz; with
- * --series, which is of volumes as DICOM, a folder OUT/pNNNNN-K with a file sNNN.dcm for each slice; OUT/labels.csv with the columns file,lesion,modality,patient; OUT/boxes.csv with the lesions' boxes in pixels.
+ * --series, which is of volumes as DICOM, a folder OUT/pNNNNN-K with a file sNNN.dcm for each slice; OUT/labels.csv with the columns file,lesion,modality,patient; OUT/boxes.csv with the lesions' boxes in pixels of the files.
  * Plain images as TIFF run from black to white over 16 bits. All others hold what scanners store: CT Hounsfield units + 1024 (the formats that
  * can say so do), radiographs and MR 12 bits, ultrasound 8 bits; some radiographs in DICOM are MONOCHROME1. Volumes have 24 slices, or N.
  * The same seed gives the same voxels in every format; no image depends on how many there are. */
@@ -619,6 +619,11 @@ static bool make(const making *m, const patient *p, int number, int i, float *im
                                             : write_tiff(path, image, number % 2 == 1);
     if (good) {
         fprintf(m->labels, "%s,%d,%s,p%05d\n", name, e.lesion, modality_names[p->modality], number);
+        for (int i = 0; i < 2 && m->format == FORMAT_NIFTI && lesion.high[0] >= 0; i++) { /* these run the other way in the file */
+            const int low = lesion.low[i];
+            lesion.low[i] = SIZE - 1 - lesion.high[i];
+            lesion.high[i] = SIZE - 1 - low;
+        }
         if (lesion.high[0] >= 0)
             fprintf(m->boxes, "%s,lesion,%d,%d,%d,%d,%d,%d\n", name, lesion.low[0], lesion.low[1], lesion.low[2], lesion.high[0] + 1,
                     lesion.high[1] + 1, lesion.high[2] + 1);

@@ -181,10 +181,9 @@ bool anl_body_box(const anl_scan *s, int box[3][2])
     return true;
 }
 
-anl_status anl_body_crop(anl_scan *s, bool along_z, anl_body_margin margin, char reason[ANL_REASON_SIZE])
+anl_status anl_body_crop(anl_scan *s, bool along_z, anl_body_margin margin, int box[3][2], char reason[ANL_REASON_SIZE])
 {
     const int dims[3] = {s->width, s->height, s->depth};
-    int box[3][2];
     if (!anl_body_box(s, box))
         return anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory to find the body in it");
     for (int a = 0; a < 3; a++) {

@@ -16,8 +16,8 @@ typedef struct anl_body_margin {
 double anl_body_threshold(const anl_scan *scan);
 /* box[axis]: first and beyond the last along x, y, z. false: there is no memory. Without a body, the box is the scan. */
 bool anl_body_box(const anl_scan *scan, int box[3][2]);
-/* Crops to the body and what is within the margin of it; along z only if asked. On failure the scan is as it was, and reason says why: no memory, or a
- * margin in mm where the spacing is not known. */
-anl_status anl_body_crop(anl_scan *scan, bool along_z, anl_body_margin margin, char reason[ANL_REASON_SIZE]);
+/* Crops to the body and what is within the margin of it; along z only if asked. box: what was kept, as of anl_body_box. On failure the scan is as it
+ * was, and reason says why: no memory, or a margin in mm where the spacing is not known. */
+anl_status anl_body_crop(anl_scan *scan, bool along_z, anl_body_margin margin, int box[3][2], char reason[ANL_REASON_SIZE]);
 
 #endif

@@ -26,7 +26,9 @@ static void close_handle(anl_dataset *d, anl_set_handle *h)
     for (int c = 0; c < d->total_columns; c++)
         free(h->columns[c]);
     free(h->columns);
+    free(h->boxes);
     h->columns = NULL;
+    h->boxes = NULL;
     anl_shard_close(&h->file);
     h->shard = -1;
 }
@@ -57,10 +59,19 @@ static bool take_words(const anl_set_field *f, char **words, size_t count, doubl
     return known;
 }
 
-/* A column that the shard's source does not have is missing in all of its samples. */
+/* Corners in pixels become shares of the image. */
+static void share_corners(const anl_shard *shard, const char *column, double *values, int64_t count)
+{
+    int axis;
+    const int size = anl_shard_corner(&shard->image, column, &axis);
+    for (int64_t i = 0; i < count && size > 0; i++)
+        values[i] /= size;
+}
+
+/* A column that the shard's source does not have is missing in all of its samples, or boxes. */
 static double *all_missing(int64_t samples)
 {
-    double *values = malloc(sizeof *values * (size_t)samples);
+    double *values = malloc(sizeof *values * (size_t)(samples + 1));
     for (int64_t i = 0; values && i < samples; i++)
         values[i] = NAN;
     return values;
@@ -99,6 +110,20 @@ static anl_status check_image(const anl_set_field *f, const anl_shard *shard, ch
     return ANL_OK;
 }
 
+static bool has_column(const anl_set_source *source, const anl_set_field *f, int column)
+{
+    return f->boxes > 0 ? anl_set_has_name(f->columns[column], source->box_names, source->box_name_count)
+                        : anl_set_has_name(f->columns[column], source->names, source->name_count);
+}
+
+/* count: of what it is read, samples or boxes. */
+static anl_status read_column(const anl_shard *shard, const anl_set_field *f, int column, int64_t count, double **values, char ***words, size_t *word_count,
+                              char *reason)
+{
+    return f->boxes > 0 ? anl_shard_box_labels(shard, count, f->columns[column], values, words, word_count, reason)
+                        : anl_shard_labels(shard, f->columns[column], values, words, word_count, reason);
+}
+
 /* Opens a shard's file and reads what the fields need. Under the lock. */
 static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_handle *h, char *reason)
 {
@@ -116,22 +141,27 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
                  (long long)h->file.count, (long long)expected);
         status = ANL_ERROR_FORMAT;
     }
+    if (status == ANL_OK && d->has_boxes)
+        status = anl_shard_boxes(&h->file, &h->boxes, reason);
     int at = 0;
     for (int f = 0; f < d->field_count && status == ANL_OK; f++) {
         const anl_set_field *field = &d->fields[f];
         if (field->image)
             status = check_image(field, &h->file, reason);
         for (int c = 0; c < field->column_count && status == ANL_OK; c++, at++) {
-            if (!anl_set_has_name(field->columns[c], source->names, source->name_count)) {
-                h->columns[at] = all_missing(h->file.count);
+            const int64_t count = field->boxes == 0 ? h->file.count : h->boxes ? h->boxes[h->file.count] : 0;
+            if (!has_column(source, field, c)) {
+                h->columns[at] = all_missing(count);
                 if (!h->columns[at])
                     status = anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its labels");
                 continue;
             }
             char **words;
             size_t word_count;
-            status = anl_shard_labels(&h->file, field->columns[c], &h->columns[at], &words, &word_count, reason);
-            if (status == ANL_OK && !take_words(field, words, word_count, h->columns[at], h->file.count)) {
+            status = read_column(&h->file, field, c, count, &h->columns[at], &words, &word_count, reason);
+            if (status == ANL_OK && field->boxes > 0)
+                share_corners(&h->file, field->columns[c], h->columns[at], count);
+            if (status == ANL_OK && !take_words(field, words, word_count, h->columns[at], count)) {
                 snprintf(reason, ANL_REASON_SIZE, "its column `%.120s` has other words than the same column of the first shard",
                          field->columns[c]);
                 status = ANL_ERROR_SPEC;
@@ -143,7 +173,9 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
         for (int c = 0; h->columns && c < d->total_columns; c++)
             free(h->columns[c]);
         free(h->columns);
+        free(h->boxes);
         h->columns = NULL;
+        h->boxes = NULL;
         anl_shard_close(&h->file);
         return status;
     }
@@ -261,12 +293,16 @@ static anl_status gather_words(anl_dataset *d, anl_set_field *f, int column, con
     for (int s = 0; s < d->source_count; s++) {
         const anl_set_source *source = &d->sources[s];
         const char *path = d->shards[source->first_shard].path;
-        if (!anl_set_has_name(f->columns[column], source->names, source->name_count))
+        if (!has_column(source, f, column))
             continue;
-        double *values;
-        char **words;
-        size_t count;
-        anl_status status = anl_shard_labels(&first[s], f->columns[column], &values, &words, &count, reason);
+        double *values = NULL;
+        char **words = NULL;
+        size_t count = 0;
+        int64_t *boxes = NULL;
+        anl_status status = f->boxes > 0 ? anl_shard_boxes(&first[s], &boxes, reason) : ANL_OK;
+        if (status == ANL_OK)
+            status = read_column(&first[s], f, column, boxes ? boxes[first[s].count] : 0, &values, &words, &count, reason);
+        free(boxes);
         if (status != ANL_OK) {
             anl_set_report(diagnostics, status, f->declared.span, "cannot read the labels of", path, reason);
             return status;
@@ -302,7 +338,7 @@ static anl_status check_absent(const anl_dataset *d, const anl_set_field *f, anl
         return ANL_OK;
     for (int s = 0; s < d->source_count; s++)
         for (int c = 0; c < f->column_count; c++)
-            if (!anl_set_has_name(f->columns[c], d->sources[s].names, d->sources[s].name_count)) {
+            if (!has_column(&d->sources[s], f, c)) {
                 anl_diagnostic *problem =
                     anl_diagnose(diagnostics, ANL_A_field_mismatch, f->declared.span, "the source `%s` has no column `%s` for the field `%s`",
                                  d->sources[s].name, f->columns[c], f->declared.name);
@@ -312,38 +348,74 @@ static anl_status check_absent(const anl_dataset *d, const anl_set_field *f, anl
     return ANL_OK;
 }
 
-/* Finds the columns behind a label field in the sources. Under the lock. */
+/* Names in a list with commas become the field's columns. */
+static void split_names(anl_dataset *d, anl_set_field *f, const char *list)
+{
+    int capacity = 0;
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ",");
+        const char *from = at, *to = at + length;
+        at = *to ? to + 1 : to;
+        while (from < to && *from == ' ')
+            from++;
+        while (to > from && to[-1] == ' ')
+            to--;
+        if (to > from)
+            ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, from, (size_t)(to - from)));
+    }
+}
+
+/* A field of boxes has one axis for them and perhaps one for what is said of each; how many there are differs, which it must be able to say. */
+static anl_status resolve_boxes(anl_set_field *f, anl_diagnostics *diagnostics)
+{
+    const anl_field *declared = &f->declared;
+    if (declared->column)
+        anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` is of labels (`column:`) or of boxes (`boxes:`), not of both", declared->name);
+    else if (declared->rank != 1 && declared->rank != 2)
+        anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                     "field `%s` of boxes has %d axes; the first is as long as the most boxes that are read of an image, and a second may follow for what is said of each",
+                     declared->name, declared->rank);
+    else if (!declared->has_mask && !declared->has_missing) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
+                                               "images have different numbers of boxes, and the field `%s` cannot say which of its %d there are", declared->name,
+                                               declared->size[0]);
+        anl_diagnostic_note(diagnostics, problem, "give it `mask: NAME` and select with `where=NAME`");
+    } else {
+        f->boxes = declared->size[0];
+        return ANL_OK;
+    }
+    return ANL_ERROR_SPEC;
+}
+
+/* Finds the columns behind a field of labels or boxes in the sources; names: of all of them. Under the lock. */
 static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_shard *first, const char **names, int name_count,
                                  anl_diagnostics *diagnostics)
 {
     const char *where = d->source_count > 1 ? "any of the sources" : d->shards[0].path;
     const anl_field *declared = &f->declared;
+    const int along = f->boxes > 0; /* the axis of columns or words */
     int capacity = 0;
-    if (declared->rank > 1) {
+    if (declared->rank > along + 1) {
         anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "label field `%s` has %d axes; it can have one or none",
                      declared->name, declared->rank);
         return ANL_ERROR_SPEC;
     }
-    int wanted = declared->rank == 1 ? declared->size[0] : 1;
-    if (declared->column) {
-        for (const char *at = declared->column; *at;) {
-            size_t length = strcspn(at, ",");
-            const char *from = at, *to = at + length;
-            at = *to ? to + 1 : to;
-            while (from < to && *from == ' ')
-                from++;
-            while (to > from && to[-1] == ' ')
-                to--;
-            if (to > from)
-                ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, from, (size_t)(to - from)));
-        }
-    } else if (anl_set_has_name(declared->name, names, name_count))
+    const bool axis = declared->rank == along + 1;
+    int wanted = axis ? declared->size[along] : 1;
+    if (declared->boxes || declared->column)
+        split_names(d, f, declared->boxes ? declared->boxes : declared->column);
+    else if (anl_set_has_name(declared->name, names, name_count))
         ANL_PUSH(d->arena, f->columns, f->column_count, capacity, declared->name);
     else {
         size_t length = strlen(declared->name);
         for (int i = 0; i < name_count; i++)
             if (strncmp(names[i], declared->name, length) == 0 && names[i][length] == '.')
                 ANL_PUSH(d->arena, f->columns, f->column_count, capacity, names[i]);
+    }
+    if (f->boxes > 0 && name_count == 0) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "there are no boxes for the field `%s` in %s", declared->name, where);
+        anl_diagnostic_note(diagnostics, problem, "pack with --boxes boxes.csv");
+        return ANL_ERROR_SPEC;
     }
     if (f->column_count == 0) {
         anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
@@ -354,8 +426,8 @@ static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_sha
     for (int c = 0; c < f->column_count; c++)
         if (!anl_set_has_name(f->columns[c], names, name_count)) {
             anl_diagnostic *problem =
-                anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "no column `%s` for the field `%s` in %s",
-                             f->columns[c], declared->name, d->shards[0].path);
+                anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "no column `%s`%s for the field `%s` in %s",
+                             f->columns[c], f->boxes > 0 ? " of boxes" : "", declared->name, d->shards[0].path);
             anl_set_suggest_column(diagnostics, problem, f->columns[c], names, name_count);
             return ANL_ERROR_SPEC;
         }
@@ -365,12 +437,12 @@ static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_sha
         status = gather_words(d, f, c, first, diagnostics);
     if (status != ANL_OK)
         return status;
-    if (f->words && declared->rank == 1 && f->word_count == wanted)
+    if (f->words && axis && f->word_count == wanted)
         f->one_hot = true;
-    else if (f->words && declared->rank == 1) {
+    else if (f->words && axis) {
         anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
                                                "field `%s` has %d along `%s`, but column `%s` has %d words", declared->name,
-                                               wanted, declared->axis[0], f->columns[0], f->word_count);
+                                               wanted, declared->axis[along], f->columns[0], f->word_count);
         for (int w = 0; w < f->word_count && w < 16; w++)
             anl_diagnostic_note(diagnostics, problem, "word %d is `%s`", w, f->words[w]);
         return ANL_ERROR_SPEC;
@@ -395,6 +467,7 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
         anl_field *to = &f->declared;
         to->name = anl_arena_text(d->arena, fields[i].name);
         to->column = fields[i].column ? anl_arena_text(d->arena, fields[i].column) : NULL;
+        to->boxes = fields[i].boxes ? anl_arena_text(d->arena, fields[i].boxes) : NULL;
         to->unit = fields[i].unit ? anl_arena_text(d->arena, fields[i].unit) : NULL;
         if (to->span.file)
             to->span.file = anl_arena_text(d->arena, to->span.file);
@@ -415,7 +488,11 @@ static anl_status copy_fields(anl_dataset *d, const anl_field *fields, int count
             }
             f->values *= (size_t)to->size[a];
         }
-        if (has_y && has_x) {
+        if (to->boxes) {
+            d->has_boxes = true;
+            anl_status one = resolve_boxes(f, diagnostics);
+            status = one == ANL_OK ? status : one;
+        } else if (has_y && has_x) {
             d->has_image = true;
             anl_status one = resolve_image(f, diagnostics);
             status = one == ANL_OK ? status : one;
@@ -506,13 +583,53 @@ static anl_status list_shards(anl_dataset *d, const anl_dataset_options *options
     return status;
 }
 
-/* Opens the first shard of each source and resolves the label columns. Under the lock. */
+/* Names of columns of all sources, in the order in which they first come. */
+typedef struct column_names {
+    const char **list;
+    int count, capacity;
+} column_names;
+
+static void add_names(anl_dataset *d, column_names *names, const char **more, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!anl_set_has_name(more[i], names->list, names->count))
+            ANL_PUSH(d->arena, names->list, names->count, names->capacity, more[i]);
+}
+
+/* Warns where an image has more boxes than fields have room for; first: the first shard of each source. Under the lock. */
+static anl_status judge_boxes(const anl_dataset *d, const anl_shard *first, anl_diagnostics *diagnostics)
+{
+    char reason[ANL_REASON_SIZE];
+    int64_t most = 0;
+    for (int s = 0; s < d->source_count; s++) {
+        int64_t *boxes;
+        anl_status status = anl_shard_boxes(&first[s], &boxes, reason);
+        if (status != ANL_OK) {
+            anl_set_report(diagnostics, status, d->sources[s].span, "cannot read the boxes of", d->shards[d->sources[s].first_shard].path, reason);
+            return status;
+        }
+        for (int64_t i = 0; i < first[s].count && boxes; i++)
+            most = boxes[i + 1] - boxes[i] > most ? boxes[i + 1] - boxes[i] : most;
+        free(boxes);
+    }
+    for (int f = 0; f < d->field_count; f++)
+        if (d->fields[f].boxes > 0 && d->fields[f].boxes < most) {
+            const anl_field *declared = &d->fields[f].declared;
+            anl_diagnostic *problem =
+                anl_diagnose(diagnostics, ANL_A_boxes_cut, declared->span, "an image has %lld boxes, and `%s` takes the first %d of each; the others are left out",
+                             (long long)most, declared->name, d->fields[f].boxes);
+            anl_diagnostic_suggest(diagnostics, problem, "%s: %lld", declared->axis[0], (long long)most);
+        }
+    return ANL_OK;
+}
+
+/* Opens the first shard of each source and resolves the columns of labels and boxes. Under the lock. */
 static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
 {
     char reason[ANL_REASON_SIZE];
     anl_shard *first = anl_malloc(sizeof *first * (size_t)d->source_count);
-    const char **names = NULL; /* of all sources, in the order in which they first come */
-    int name_count = 0, capacity = 0, opened = 0;
+    column_names labels = {0}, boxes = {0};
+    int opened = 0;
     anl_status status = ANL_OK;
     for (; opened < d->source_count && status == ANL_OK; opened++) {
         anl_set_source *source = &d->sources[opened];
@@ -525,20 +642,25 @@ static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
         status = anl_shard_columns(&first[opened], d->arena, &source->names, &source->name_count, reason);
         if (status != ANL_OK)
             anl_set_report(diagnostics, status, source->span, "cannot read the shard", path, reason);
-        for (int i = 0; i < source->name_count && status == ANL_OK; i++)
-            if (!anl_set_has_name(source->names[i], names, name_count))
-                ANL_PUSH(d->arena, names, name_count, capacity, source->names[i]);
+        else if (d->has_boxes && (status = anl_shard_box_columns(&first[opened], d->arena, &source->box_names, &source->box_name_count, reason)) != ANL_OK)
+            anl_set_report(diagnostics, status, source->span, "cannot read the shard", path, reason);
+        add_names(d, &labels, source->names, source->name_count);
+        add_names(d, &boxes, source->box_names, source->box_name_count);
         size_t bytes = anl_shard_image_bytes(&first[opened].image);
         d->sample_bytes = bytes > d->sample_bytes ? bytes : d->sample_bytes;
     }
     bool good = status == ANL_OK;
     for (int f = 0; f < d->field_count && good; f++)
-        if (!d->fields[f].image) {
-            anl_status one = resolve_labels(d, &d->fields[f], first, names, name_count, diagnostics);
+        if (!d->fields[f].image && (!d->fields[f].declared.boxes || d->fields[f].boxes > 0)) {
+            const column_names *names = d->fields[f].boxes > 0 ? &boxes : &labels;
+            anl_status one = resolve_labels(d, &d->fields[f], first, names->list, names->count, diagnostics);
             if (one != ANL_OK)
                 status = one; /* go on: all fields are reported in one go */
             d->total_columns += d->fields[f].column_count;
+            d->label_count += anl_set_label_count(&d->fields[f]);
         }
+    if (status == ANL_OK && d->has_boxes)
+        status = judge_boxes(d, first, diagnostics);
     for (int s = 0; s < opened; s++)
         anl_shard_close(&first[s]);
     free(first);

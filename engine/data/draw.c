@@ -100,7 +100,7 @@ static anl_status balance(anl_dataset *d, const anl_set_source *source, const ch
 {
     const anl_set_field *field = NULL; /* whose word on missing values counts */
     for (int f = 0; f < d->field_count && !field; f++)
-        if (anl_set_has_name(column, d->fields[f].columns, d->fields[f].column_count))
+        if (d->fields[f].boxes == 0 && anl_set_has_name(column, d->fields[f].columns, d->fields[f].column_count))
             field = &d->fields[f];
     classes *c = anl_malloc(sizeof *c);
     memset(c, 0, sizeof *c);

@@ -196,7 +196,7 @@ static anl_status no_memory(anl_diagnostics *diagnostics, const char *what)
 
 static anl_status make_plans(anl_loader *l, anl_diagnostics *diagnostics)
 {
-    const size_t batch = (size_t)l->batch, columns = (size_t)l->dataset->total_columns;
+    const size_t batch = (size_t)l->batch, columns = l->dataset->label_count;
     for (int i = 0; i < l->plan_count; i++) {
         plan *p = &l->plans[i];
         p->samples = calloc(batch, sizeof *p->samples);

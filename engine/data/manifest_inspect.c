@@ -51,6 +51,8 @@ static void show_columns(const anl_json_value *m, anl_arena *arena, FILE *out)
 {
     fprintf(out, "\n  %-24s%12s%12s%12s\n", "samples", splits[0], splits[1], splits[2]);
     show_splits(anl_json_child(m, "samples"), "all", out);
+    if (anl_json_child(m, "boxes"))
+        show_splits(anl_json_child(m, "boxes"), "boxes in them", out);
     const anl_json_value *columns = anl_json_child(m, "columns");
     for (const anl_json_value *c = columns ? columns->first : NULL; c; c = c->next) {
         const char *name = anl_json_text_of(c, "name"), *kind = anl_json_text_of(c, "kind");

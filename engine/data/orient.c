@@ -117,6 +117,7 @@ anl_status anl_scan_orient(anl_scan *scan, char reason[ANL_REASON_SIZE])
         step[a] = t.back[a] ? -stride[from] : stride[from];
         first += t.back[a] ? stride[from] * (size[from] - 1) : 0;
         turned.spacing[a] = scan->spacing[from];
+        turned.turned[a] = t.back[a] ? -scan->turned[from] : scan->turned[from];
         for (int i = 0; i < 3; i++) {
             turned.affine[i][a] = (t.back[a] ? -scan->affine[i][from] : scan->affine[i][from]) + 0.0; /* no -0 */
             turned.affine[i][3] += t.back[a] ? scan->affine[i][from] * last : 0;

@@ -271,7 +271,7 @@ static anl_status take_rows(anl_pack_state *p)
 
 /* ---- columns ---- */
 
-static bool missing_word(const char *cell)
+bool anl_pack_missing_word(const char *cell)
 {
     static const char *const words[] = {"", "nan", "na", "n/a", "null", "none"};
     for (size_t i = 0; i < ANL_COUNT(words); i++)
@@ -280,7 +280,7 @@ static bool missing_word(const char *cell)
     return false;
 }
 
-static bool take_number(const char *cell, locale_t c_locale, double *value)
+bool anl_pack_take_number(const char *cell, locale_t c_locale, double *value)
 {
     /* Decimal notation only: strtod would also take 0x10, inf and the user's decimal comma. */
     if (strspn(cell, "+-.0123456789eE \t") != strlen(cell))
@@ -294,16 +294,15 @@ static bool take_number(const char *cell, locale_t c_locale, double *value)
     return *end == '\0';
 }
 
-static anl_status read_column(anl_pack_state *p, int source, locale_t c_locale, anl_shard_column *column, double **numbers)
+void anl_pack_read_column(anl_pack_state *p, const anl_csv *csv, int source, locale_t c_locale, anl_shard_column *column, double **numbers)
 {
-    const anl_csv *csv = &p->csv;
     *numbers = ANL_NEW_ARRAY(p->arena, double, csv->rows);
     bool number = true, wide = false;
     for (int64_t r = 0; r < csv->rows && number; r++) {
         const char *cell = anl_csv_cell(csv, r, source);
         double v = NAN;
-        if (!missing_word(cell)) {
-            number = take_number(cell, c_locale, &v);
+        if (!anl_pack_missing_word(cell)) {
+            number = anl_pack_take_number(cell, c_locale, &v);
             /* Whole numbers must survive; fractions are rounded to float32 anyhow when they become labels. */
             wide = wide || (number && v == floor(v) && (double)(float)v != v) || (number && fabs(v) > 3.4e38);
         }
@@ -311,7 +310,7 @@ static anl_status read_column(anl_pack_state *p, int source, locale_t c_locale, 
     }
     *column = (anl_shard_column){.name = csv->names[source], .kind = ANL_COLUMN_NUMBER, .wide = wide};
     if (number)
-        return ANL_OK;
+        return;
     const char **words = ANL_NEW_ARRAY(p->arena, const char *, csv->rows);
     size_t count = 0, unique = 0;
     for (int64_t r = 0; r < csv->rows; r++)
@@ -323,7 +322,7 @@ static anl_status read_column(anl_pack_state *p, int source, locale_t c_locale, 
             words[unique++] = words[i];
     if (unique > MOST_WORDS) {
         column->kind = ANL_COLUMN_TEXT;
-        return ANL_OK;
+        return;
     }
     column->kind = ANL_COLUMN_CODE;
     column->values = words;
@@ -333,7 +332,6 @@ static anl_status read_column(anl_pack_state *p, int source, locale_t c_locale, 
         const char **found = cell[0] ? bsearch(&cell, words, unique, sizeof *words, by_text) : NULL;
         (*numbers)[r] = found ? (double)(found - words) : -1;
     }
-    return ANL_OK;
 }
 
 static anl_status no_column(anl_pack_state *p, const char *what, const char *name)
@@ -385,8 +383,7 @@ static anl_status read_columns(anl_pack_state *p)
             continue;
         }
         p->column_source[p->column_count] = c;
-        anl_status one = read_column(p, c, c_locale, &p->columns[p->column_count], &p->numbers[p->column_count]);
-        status = one != ANL_OK ? one : status;
+        anl_pack_read_column(p, csv, c, c_locale, &p->columns[p->column_count], &p->numbers[p->column_count]);
         p->column_count++;
     }
     if (c_locale)
@@ -814,6 +811,8 @@ static anl_status lay_out(anl_pack_state *p, anl_pack_report *report)
         anl_diagnose(p->diagnostics, ANL_A_out_of_range, (anl_span){0}, "volumes need a size along z, too");
         status = ANL_ERROR_ARGUMENT;
     }
+    if (status == ANL_OK && o->boxes)
+        status = anl_pack_read_boxes(p);
     if (status != ANL_OK)
         return status;
     p->schema.columns = p->columns;

@@ -1,11 +1,12 @@
 /* What the files of packing share: pack.c finds images, tables and splits; pack_series.c puts slices together; pack_arrays.c reads
- * HDF5 arrays; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
+ * HDF5 arrays; pack_boxes.c knows boxes; pack_samples.c decodes and fits; pack_write.c writes; pack_same.c finds
  * identical images; pack_manifest.c writes down what was packed.
  * In: options. Out: the state of one pack, of one thread but for what says otherwise. */
 #ifndef ANL_DATA_PACK_H
 #define ANL_DATA_PACK_H
 
 #include <anlage/dataset.h>
+#include <locale.h>
 
 #include "base/threads.h"
 #include "data/array.h"
@@ -58,6 +59,19 @@ typedef struct anl_pack_unit {
     bool patient;
 } anl_pack_unit;
 
+/* The rows of a table of boxes, by entry. */
+typedef struct anl_pack_boxes {
+    anl_csv csv;                  /* columns 0: there is none */
+    double (*low)[3], (*high)[3]; /* [rows]: the first and beyond the last pixel along x, y, z of the file; z NAN: not said, of files of one slice */
+    int *frame;                   /* [rows]: -1: all */
+    int64_t *rows, *firsts;       /* those of entry e are rows[firsts[e]] to rows[firsts[e + 1] - 1], in the table's order */
+    int axes;                     /* of a box in a sample */
+    anl_shard_column *columns;    /* of the shards: corners, then what the table says beside them … */
+    double **numbers;             /* … by row; NULL for corners */
+    int column_count;
+    int64_t unnamed, first_unnamed; /* rows whose image is not in the pack */
+} anl_pack_boxes;
+
 typedef struct anl_pack_state {
     const anl_pack_options *options;
     anl_diagnostics *diagnostics;
@@ -76,6 +90,7 @@ typedef struct anl_pack_state {
     int column_count;
     double **numbers; /* per shard column [rows] */
     anl_shard_schema schema;
+    anl_pack_boxes boxes;
     bool slices; /* each slice of a volume is a sample */
     bool windowed;
     int depths[2]; /* least and most bits of the sources */
@@ -121,7 +136,19 @@ anl_status anl_pack_refuse_container(anl_pack_state *p, const char *file);
 anl_status anl_pack_array_labels(anl_pack_state *p);
 void anl_pack_close_arrays(anl_pack_state *p);
 
+/* ---- pack.c, for pack_boxes.c ---- */
+bool anl_pack_missing_word(const char *cell);
+bool anl_pack_take_number(const char *cell, locale_t c_locale, double *value);
+/* A column of a table as numbers or codes by row, or as text; all in the arena. */
+void anl_pack_read_column(anl_pack_state *p, const anl_csv *csv, int source, locale_t c_locale, anl_shard_column *column, double **numbers);
+
 /* ---- pack_samples.c ---- */
+/* A box of a sample, in its pixels. */
+typedef struct anl_pack_box {
+    int sample;
+    int64_t row; /* of the table */
+    double low[3], high[3];
+} anl_pack_box;
 typedef struct anl_pack_result {
     uint8_t *stored;    /* samples one behind the other */
     void **packed;      /* per sample, where they are compressed, … */
@@ -132,12 +159,32 @@ typedef struct anl_pack_result {
     int frames, depth;  /* of the file: they name the samples */
     uint8_t pixels[ANL_PIXELS_BYTES];
     anl_histogram histogram; /* of all samples */
+    anl_pack_box *boxes;     /* by sample */
+    int box_count;
+    int64_t boxes_outside;   /* rows that are in none */
     anl_status status;
     char reason[ANL_REASON_SIZE];
 } anl_pack_result;
 /* Decodes a file into samples. Any number of threads at once. */
 void anl_pack_decode(const anl_pack_state *p, const anl_pack_entry *e, anl_pack_result *out);
 void anl_pack_forget(anl_pack_result *result);
+
+/* ---- pack_boxes.c ---- */
+/* What became of a scan on its way into samples, along x, y, z. */
+typedef struct anl_pack_way {
+    int dims[3], cropped[3], kept[3]; /* as it was read; where the part begins that was kept of it, and its size … */
+    int shape[3];                     /* … which became this size, … */
+    int from[3], inner[3];            /* … of which this part is seen … */
+    int at[3];                        /* … here in the sample */
+} anl_pack_way;
+/* Reads options->boxes; all entries and the image of the schema are known. Every row that makes no sense is reported (A0802). */
+anl_status anl_pack_read_boxes(anl_pack_state *p);
+/* The boxes of the samples of a file. Any number of threads at once. */
+anl_status anl_pack_place_boxes(const anl_pack_state *p, const anl_pack_entry *e, const anl_scan *scan, const anl_pack_way *way, anl_pack_result *r);
+/* One box as the columns of the schema have it. */
+void anl_pack_box_numbers(const anl_pack_state *p, const anl_pack_box *box, double *out);
+/* Warns of boxes that are in no sample. */
+void anl_pack_judge_boxes(const anl_pack_state *p, int64_t outside);
 
 /* ---- pack_write.c ---- */
 /* Writes all shards, and the manifest; goes on where a pack by the same plan was. */

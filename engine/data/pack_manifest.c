@@ -58,6 +58,8 @@ static void write_options(const anl_pack_state *p, anl_json *json)
     anl_json_integer(json, "shard_samples", o->shard_samples > 0 ? o->shard_samples : 1024);
     if (p->csv.columns > 0)
         anl_json_string(json, "labels", base_name(p->csv.path));
+    if (p->boxes.csv.columns > 0)
+        anl_json_string(json, "boxes", base_name(p->boxes.csv.path));
     if (p->patient_column >= 0)
         anl_json_string(json, "patient", p->csv.names[p->patient_column]);
     if (o->stratify)
@@ -148,6 +150,24 @@ static void write_columns(const anl_pack_state *p, anl_json *json)
         anl_json_object_end(json);
     }
     anl_json_array_end(json);
+}
+
+static void write_boxes(const anl_pack_state *p, const anl_pack_report *report, anl_json *json)
+{
+    int64_t of[ANL_SPLITS] = {0};
+    for (int i = 0; i < p->work.part_count; i++)
+        of[p->work.parts[i].split] += p->work.parts[i].boxes;
+    anl_json_object(json, "boxes");
+    for (int s = 0; s < ANL_SPLITS; s++)
+        anl_json_integer(json, anl_split_names[s], of[s]);
+    anl_json_integer(json, "most", report->most_boxes);
+    anl_json_integer(json, "outside", report->boxes_outside);
+    anl_json_integer(json, "unnamed", p->boxes.unnamed);
+    anl_json_array(json, "columns");
+    for (int c = 0; c < p->boxes.column_count; c++)
+        anl_json_string(json, NULL, p->boxes.columns[c].name);
+    anl_json_array_end(json);
+    anl_json_object_end(json);
 }
 
 static void write_histograms(const anl_pack_state *p, anl_json *json)
@@ -307,6 +327,8 @@ void anl_pack_manifest_text(const anl_pack_state *p, const anl_pack_report *repo
     anl_json_integer(&json, "dropped", report->dropped);
     write_splits(&json, "samples", p->split_samples);
     write_columns(p, &json);
+    if (p->boxes.csv.columns > 0)
+        write_boxes(p, report, &json);
     write_histograms(p, &json);
     write_spacing(p, &json);
     write_shards(p, &json);

@@ -16,9 +16,7 @@
 typedef struct canvas {
     const anl_shard_image *image;
     uint8_t *stored;
-    int shape[3];           /* of the resampled scan, along x, y, z */
-    int from[3], inner[3];  /* where the part of it begins that is seen, and how large that is */
-    int at[3];              /* where it lies in the sample */
+    anl_pack_way way;       /* of the scan into it */
     int source_channels;
     double factor, shift, low, high; /* stored = value of the scan * factor + shift, within low and high */
     double least;                    /* of what was put */
@@ -57,14 +55,14 @@ static void put_row(void *context, int z, int y, const double *row)
 {
     canvas *c = context;
     const int channels = c->image->channels;
-    z -= c->from[2];
-    y -= c->from[1];
-    if (z < 0 || z >= c->inner[2] || y < 0 || y >= c->inner[1])
+    z -= c->way.from[2];
+    y -= c->way.from[1];
+    if (z < 0 || z >= c->way.inner[2] || y < 0 || y >= c->way.inner[1])
         return;
-    size_t at = place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]);
-    for (int x = 0; x < c->inner[0]; x++)
+    size_t at = place_of(c, c->way.at[2] + z, c->way.at[1] + y, c->way.at[0]);
+    for (int x = 0; x < c->way.inner[0]; x++)
         for (int k = 0; k < channels; k++, at++) {
-            const double *from = row + (size_t)(c->from[0] + x) * (size_t)c->source_channels;
+            const double *from = row + (size_t)(c->way.from[0] + x) * (size_t)c->source_channels;
             double v;
             if (c->source_channels == 3 && channels == 1) /* ITU-R BT.601 luma; exact where the three are equal */
                 v = from[0] == from[1] && from[1] == from[2] ? from[0] : (299 * from[0] + 587 * from[1] + 114 * from[2]) / 1000;
@@ -84,9 +82,9 @@ static void put_around(const canvas *c)
         return; /* zeroed */
     for (int z = 0; z < i->depth; z++)
         for (int y = 0; y < i->height; y++) {
-            bool inside = z >= c->at[2] && z < c->at[2] + c->inner[2] && y >= c->at[1] && y < c->at[1] + c->inner[1];
+            bool inside = z >= c->way.at[2] && z < c->way.at[2] + c->way.inner[2] && y >= c->way.at[1] && y < c->way.at[1] + c->way.inner[1];
             for (int x = 0; x < i->width; x++)
-                if (!inside || x < c->at[0] || x >= c->at[0] + c->inner[0])
+                if (!inside || x < c->way.at[0] || x >= c->way.at[0] + c->way.inner[0])
                     for (int k = 0; k < i->channels; k++)
                         put(c, place_of(c, z, y, x) + (size_t)k, c->least);
         }
@@ -96,7 +94,7 @@ static void put_around(const canvas *c)
 static anl_status find_range(const canvas *c, double range[2])
 {
     const anl_shard_image *i = c->image;
-    const int64_t values = (int64_t)c->inner[0] * i->channels;
+    const int64_t values = (int64_t)c->way.inner[0] * i->channels;
     double *row = malloc(sizeof(double) * (size_t)values), low = INFINITY, high = -INFINITY;
     int64_t *bins = calloc(RANGE_BINS, sizeof *bins);
     if (!row || !bins) {
@@ -106,9 +104,9 @@ static anl_status find_range(const canvas *c, double range[2])
     }
     anl_scan scan = anl_shard_scan(i, c->stored);
     for (int pass = 0; pass < 2; pass++)
-        for (int z = 0; z < c->inner[2]; z++)
-            for (int y = 0; y < c->inner[1]; y++) {
-                anl_scan_stored(&scan, (int64_t)place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]), values, row);
+        for (int z = 0; z < c->way.inner[2]; z++)
+            for (int y = 0; y < c->way.inner[1]; y++) {
+                anl_scan_stored(&scan, (int64_t)place_of(c, c->way.at[2] + z, c->way.at[1] + y, c->way.at[0]), values, row);
                 for (int64_t k = 0; k < values; k++)
                     if (pass == 0) {
                         low = row[k] < low ? row[k] : low;
@@ -118,7 +116,7 @@ static anl_status find_range(const canvas *c, double range[2])
             }
     range[0] = low;
     range[1] = high;
-    const double beyond = RANGE_SHARE * (double)values * c->inner[1] * c->inner[2];
+    const double beyond = RANGE_SHARE * (double)values * c->way.inner[1] * c->way.inner[2];
     for (int end = 0; end < 2 && high > low; end++) {
         double sum = 0;
         for (int b = 0; b < RANGE_BINS; b++) {
@@ -141,15 +139,15 @@ static anl_status find_range(const canvas *c, double range[2])
 static anl_status count_values(const canvas *c, anl_histogram_axis axis, const double *range, anl_histogram *histogram)
 {
     const anl_shard_image *i = c->image;
-    const int64_t values = (int64_t)c->inner[0] * i->channels;
+    const int64_t values = (int64_t)c->way.inner[0] * i->channels;
     double *row = malloc(sizeof(double) * (size_t)values);
     if (!row)
         return ANL_ERROR_MEMORY;
     const double width = range ? range[1] - range[0] : 1, low = range ? range[0] : 0;
     anl_scan scan = anl_shard_scan(i, c->stored);
-    for (int z = 0; z < c->inner[2]; z++)
-        for (int y = 0; y < c->inner[1]; y++) {
-            anl_scan_stored(&scan, (int64_t)place_of(c, c->at[2] + z, c->at[1] + y, c->at[0]), values, row);
+    for (int z = 0; z < c->way.inner[2]; z++)
+        for (int y = 0; y < c->way.inner[1]; y++) {
+            anl_scan_stored(&scan, (int64_t)place_of(c, c->way.at[2] + z, c->way.at[1] + y, c->way.at[0]), values, row);
             for (int64_t k = 0; k < values; k++) {
                 const double v = row[k] * i->scale + i->offset;
                 anl_histogram_count(histogram, axis, width > 0 ? (v - low) / width : 0);
@@ -178,8 +176,8 @@ static void fit(canvas *c, const anl_scan *scan, double spacing[3])
     }
     for (int a = 0; a < 3; a++) {
         double share = a < axes ? floor((2 * extent[a] * size[tight] + extent[tight]) / (2 * extent[tight])) : 1; /* rounds half up */
-        c->shape[a] = share < 1 ? 1 : share > size[a] ? size[a] : (int)share;
-        spacing[a] = known && a < axes ? extent[a] / c->shape[a] : scan->spacing[a];
+        c->way.shape[a] = share < 1 ? 1 : share > size[a] ? size[a] : (int)share;
+        spacing[a] = known && a < axes ? extent[a] / c->way.shape[a] : scan->spacing[a];
     }
 }
 
@@ -189,7 +187,7 @@ static anl_status fit_spacing(canvas *c, const anl_scan *scan, const double aske
     const int dims[3] = {scan->width, scan->height, scan->depth}, axes = c->image->volume ? 3 : 2;
     double voxels = scan->channels;
     for (int a = 0; a < 3; a++) {
-        c->shape[a] = 1;
+        c->way.shape[a] = 1;
         spacing[a] = scan->spacing[a];
         if (a >= axes)
             continue;
@@ -199,7 +197,7 @@ static anl_status fit_spacing(canvas *c, const anl_scan *scan, const double aske
         voxels *= count;
         if (voxels > (double)ANL_SCAN_MAX_BYTES / sizeof(double))
             return anl_scan_refuse(reason, ANL_ERROR_LIMIT, "it has more than %zu voxels at that spacing", ANL_SCAN_MAX_BYTES / sizeof(double));
-        c->shape[a] = (int)count;
+        c->way.shape[a] = (int)count;
         spacing[a] = extent / count;
     }
     return ANL_OK;
@@ -210,9 +208,9 @@ static void centre(canvas *c)
 {
     const int size[3] = {c->image->width, c->image->height, c->image->depth};
     for (int a = 0; a < 3; a++) {
-        c->inner[a] = c->shape[a] < size[a] ? c->shape[a] : size[a];
-        c->at[a] = (size[a] - c->inner[a]) / 2;
-        c->from[a] = (c->shape[a] - c->inner[a]) / 2;
+        c->way.inner[a] = c->way.shape[a] < size[a] ? c->way.shape[a] : size[a];
+        c->way.at[a] = (size[a] - c->way.inner[a]) / 2;
+        c->way.from[a] = (c->way.shape[a] - c->way.inner[a]) / 2;
     }
 }
 
@@ -266,7 +264,7 @@ static void know_pixels(anl_scan *scan, uint8_t pixels[ANL_PIXELS_BYTES])
     anl_voxels_little(scan->voxels, count, size); /* and back */
 }
 
-static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack_result *r)
+static anl_status make_samples(const anl_pack_state *p, const anl_pack_entry *e, anl_scan *scan, anl_pack_result *r)
 {
     const anl_shard_image *image = &p->schema.image;
     if (scan->segmentation)
@@ -279,11 +277,16 @@ static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack
         return anl_scan_refuse(r->reason, ANL_ERROR_FORMAT, "some of its values are not finite numbers");
     know_pixels(scan, r->pixels);
     const anl_body_margin margin = {p->options->margin, p->options->margin_mm};
+    canvas c = {.image = image, .source_channels = scan->channels, .way = {.dims = {scan->width, scan->height, scan->depth}}};
     if (p->options->crop_body) {
-        anl_status cropped = anl_body_crop(scan, image->volume, margin, r->reason);
+        int box[3][2];
+        anl_status cropped = anl_body_crop(scan, image->volume, margin, box, r->reason);
         if (cropped != ANL_OK)
             return cropped;
+        for (int a = 0; a < 3; a++)
+            c.way.cropped[a] = box[a][0];
     }
+    memcpy(c.way.kept, (const int[3]){scan->width, scan->height, scan->depth}, sizeof c.way.kept);
     r->frames = p->options->first_frame ? 1 : scan->frames;
     r->depth = scan->depth;
     const int per_frame = image->volume ? 1 : scan->depth;
@@ -293,7 +296,6 @@ static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack
     r->range = calloc((size_t)r->count, sizeof *r->range);
     if (!r->stored || !r->range)
         return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its %d samples", r->count);
-    canvas c = {.image = image, .source_channels = scan->channels};
     values_to_stored(p, scan, &c);
     if (p->options->spacing[0] > 0) {
         anl_status fitted = fit_spacing(&c, scan, p->options->spacing, r->spacing, r->reason);
@@ -310,7 +312,7 @@ static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack
     for (int k = 0; k < r->count && status == ANL_OK; k++) {
         c.stored = r->stored + bytes * (size_t)k;
         c.least = INFINITY;
-        status = anl_scan_resample(&view, k, c.shape[0], c.shape[1], c.shape[2], put_row, &c);
+        status = anl_scan_resample(&view, k, c.way.shape[0], c.way.shape[1], c.way.shape[2], put_row, &c);
         if (status == ANL_OK)
             put_around(&c);
         if (status == ANL_OK && image->values == ANL_VALUES_RELATIVE)
@@ -322,6 +324,8 @@ static anl_status make_samples(const anl_pack_state *p, anl_scan *scan, anl_pack
     }
     if (status != ANL_OK)
         return anl_scan_refuse(r->reason, status, "no memory to resample it");
+    if (p->boxes.csv.columns > 0 && (status = anl_pack_place_boxes(p, e, scan, &c.way, r)) != ANL_OK)
+        return status;
     anl_voxels_little(r->stored, (size_t)r->count * bytes / (size_t)anl_voxel_bytes(image->type), (size_t)anl_voxel_bytes(image->type));
     if (image->deflate == 0 && image->blosc == 0)
         return ANL_OK;
@@ -346,6 +350,9 @@ void anl_pack_forget(anl_pack_result *r)
     free(r->lengths);
     free(r->stored);
     free(r->range);
+    free(r->boxes);
+    r->boxes = NULL;
+    r->box_count = 0;
     r->packed = NULL;
     r->lengths = NULL;
     r->stored = NULL;
@@ -359,7 +366,7 @@ void anl_pack_decode(const anl_pack_state *p, const anl_pack_entry *e, anl_pack_
     anl_scan scan;
     out->status = anl_pack_read(e, &scan, out->reason);
     if (out->status == ANL_OK) {
-        out->status = make_samples(p, &scan, out);
+        out->status = make_samples(p, e, &scan, out);
         anl_scan_free(&scan);
     }
     if (out->status != ANL_OK)

@@ -130,6 +130,7 @@ static anl_status write_part(const anl_pack_work *w, const anl_pack_part *p)
     char hex[65];
     anl_hex(p->sha256, sizeof p->sha256, hex);
     anl_text_printf(&text, "shard %" PRId64 " %" PRId64 " %s\nnext %" PRId64 " %d\n", p->samples, p->bytes, hex, p->next_entry, p->next_sample);
+    anl_text_printf(&text, "boxes %" PRId64 " %" PRId64 " %" PRId64 "\n", p->boxes, p->most_boxes, p->boxes_outside);
     for (int i = 0; i < p->taken_count; i++) {
         const anl_pack_taken *t = &p->taken[i];
         anl_hex(t->pixels, sizeof t->pixels, hex);
@@ -172,6 +173,8 @@ static bool read_line(const anl_pack_work *w, anl_pack_part *p, const char *line
     if (sscanf(line, "shard %" SCNd64 " %" SCNd64 " %64s%n", &p->samples, &p->bytes, hex, &used) == 3 && !line[used])
         return from_hex(hex, p->sha256, sizeof p->sha256);
     if (sscanf(line, "next %" SCNd64 " %d%n", &p->next_entry, &p->next_sample, &used) == 2 && !line[used])
+        return true;
+    if (sscanf(line, "boxes %" SCNd64 " %" SCNd64 " %" SCNd64 "%n", &p->boxes, &p->most_boxes, &p->boxes_outside, &used) == 3 && !line[used])
         return true;
     anl_pack_taken t;
     if (sscanf(line, "taken %" SCNd64 " %d %64s %la %la %la%n", &t.entry, &t.samples, hex, &t.spacing[0], &t.spacing[1], &t.spacing[2], &used) == 6 &&

@@ -42,6 +42,7 @@ typedef struct anl_pack_part {
     int split, number;
     const char *file;        /* its name: train-00000.h5 */
     int64_t samples, bytes;
+    int64_t boxes, most_boxes, boxes_outside; /* of its samples, of one of them, and of its files in no sample */
     uint8_t sha256[32];
     int64_t next_entry;      /* the next shard of the split begins with this file … */
     int next_sample;         /* … and this of its samples */

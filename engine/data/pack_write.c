@@ -37,6 +37,19 @@ static void plan_file(anl_text *plan, const char *path)
         anl_text_printf(plan, "%s\tmissing\n", path);
 }
 
+static bool plan_table(const anl_pack_state *p, anl_text *plan, const char *path)
+{
+    char *bytes;
+    size_t length;
+    if (path && anl_file_read(p->arena, path, 0, &bytes, &length) != ANL_OK)
+        return false;
+    if (path)
+        plan_sum(plan, bytes, length);
+    else
+        anl_text_add(plan, "none");
+    return true;
+}
+
 static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
 {
     const anl_pack_options *o = p->options;
@@ -67,14 +80,11 @@ static anl_status write_plan(const anl_pack_state *p, anl_text *plan)
     else
         anl_text_add(plan, "none");
     anl_text_add(plan, "\nthe SHA-256 of the table\t");
-    if (o->labels) {
-        char *bytes;
-        size_t length;
-        if (anl_file_read(p->arena, o->labels, 0, &bytes, &length) != ANL_OK)
-            return ANL_ERROR_FILE;
-        plan_sum(plan, bytes, length);
-    } else
-        anl_text_add(plan, "none");
+    if (!plan_table(p, plan, o->labels))
+        return ANL_ERROR_FILE;
+    anl_text_add(plan, "\nthe SHA-256 of the table of boxes\t");
+    if (!plan_table(p, plan, o->boxes))
+        return ANL_ERROR_FILE;
     anl_text_printf(plan, "\nthe number of files\t%d\n", p->entry_count);
     for (int i = 0; i < p->entry_count; i++) {
         const anl_pack_entry *e = &p->entries[i];
@@ -194,9 +204,14 @@ static const char *sample_name(anl_pack_state *p, const anl_pack_entry *e, const
     return anl_arena_printf(p->arena, "%s#t%dz%d", file, k / slices, k % slices);
 }
 
-static anl_status add_sample(anl_pack_state *p, anl_shard_writer *writer, const anl_pack_entry *e, const anl_pack_result *r, int k, char *reason)
+static anl_status add_sample(anl_pack_state *p, anl_shard_writer *writer, anl_pack_part *part, const anl_pack_entry *e, const anl_pack_result *r, int k, char *reason)
 {
     double *numbers = anl_malloc(sizeof *numbers * ((size_t)p->column_count + 1));
+    double *boxes = anl_malloc(sizeof *boxes * ((size_t)r->box_count * (size_t)p->boxes.column_count + 1));
+    int box_count = 0;
+    for (int b = 0; b < r->box_count; b++)
+        if (r->boxes[b].sample == k)
+            anl_pack_box_numbers(p, &r->boxes[b], boxes + (size_t)box_count++ * (size_t)p->boxes.column_count);
     const char **texts = anl_malloc(sizeof *texts * ((size_t)p->column_count + 1));
     for (int c = 0; c < p->column_count; c++) {
         numbers[c] = p->numbers[c][e->row];
@@ -208,12 +223,17 @@ static anl_status add_sample(anl_pack_state *p, anl_shard_writer *writer, const 
                                .file = sample_name(p, e, r, k),
                                .patient = p->units[e->unit].stored,
                                .numbers = numbers,
+                               .boxes = boxes,
+                               .box_count = box_count,
                                .texts = texts,
                                .range = {r->range[k][0], r->range[k][1]},
                                .spacing = {r->spacing[0], r->spacing[1], r->spacing[2]}};
     anl_status status = anl_shard_add(writer, &sample, reason);
     free(numbers);
+    free(boxes);
     free(texts);
+    part->boxes += box_count;
+    part->most_boxes = box_count > part->most_boxes ? box_count : part->most_boxes;
     return status;
 }
 
@@ -230,6 +250,8 @@ static anl_status write_file(anl_pack_state *p, anl_pack_entry *e, const anl_pac
         return ANL_OK;
     }
     if (first == 0)
+        out->part.boxes_outside += r->boxes_outside;
+    if (first == 0)
         anl_histogram_add(&out->part.histograms[e->modality], &r->histogram);
     char reason[ANL_REASON_SIZE];
     for (int k = first; k < r->count;) {
@@ -239,7 +261,7 @@ static anl_status write_file(anl_pack_state *p, anl_pack_entry *e, const anl_pac
             status = anl_shard_create(temporary, &p->schema, anl_split_names[out->part.split], shard_samples, &out->writer, reason);
         taken.samples = 0;
         for (; status == ANL_OK && k < r->count && anl_shard_count(out->writer) < shard_samples; k++, taken.samples++)
-            status = add_sample(p, out->writer, e, r, k, reason);
+            status = add_sample(p, out->writer, &out->part, e, r, k, reason);
         if (status != ANL_OK)
             return cannot_write(p, temporary, reason);
         ANL_PUSH(p->arena, out->part.taken, out->part.taken_count, out->part.taken_capacity, taken);
@@ -385,6 +407,14 @@ static anl_status finish_pack(anl_pack_state *p, anl_pack_report *report)
         report->repeated += groups.ends[g] - at - 1;
     for (int i = 0; i < p->entry_count; i++)
         report->dropped += p->entries[i].dropped;
+    for (int i = 0; i < p->work.part_count; i++) {
+        const anl_pack_part *part = &p->work.parts[i];
+        report->boxes += part->boxes;
+        report->boxes_outside += part->boxes_outside;
+        report->most_boxes = part->most_boxes > report->most_boxes ? part->most_boxes : report->most_boxes;
+    }
+    if (p->boxes.csv.columns > 0)
+        anl_pack_judge_boxes(p, report->boxes_outside);
     anl_pack_judge_groups(p, &groups);
     judge_names(p);
     anl_text text = {0};

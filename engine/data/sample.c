@@ -71,15 +71,16 @@ static anl_status read_labels(const anl_set_field *f, const double *stored, bool
                               anl_diagnostics *diagnostics, const char *path, int64_t at)
 {
     bool all = true;
-    if (f->one_hot) {
-        float code;
-        all = take_label(f, stored[0], &code);
+    if (f->one_hot)
         for (size_t i = 0; i < f->values; i++) {
-            values[i] = all && known && i == (size_t)code ? 1 : 0;
+            float code;
+            bool here = take_label(f, stored[i / (size_t)f->word_count], &code);
+            all = all && here;
+            values[i] = here && known && i % (size_t)f->word_count == (size_t)code ? 1 : 0;
             if (mask)
-                mask[i] = all && known ? 1 : 0;
+                mask[i] = here && known ? 1 : 0;
         }
-    } else
+    else
         for (size_t i = 0; i < f->values; i++) {
             bool here = take_label(f, stored[i], &values[i]);
             all = all && here;
@@ -124,6 +125,23 @@ const char *anl_dataset_place(const anl_dataset *d, int64_t sample, int64_t *row
     return d->shards[s].path;
 }
 
+/* What the shard says of a sample in the columns of all fields. */
+static void take_labels(const anl_dataset *d, const anl_set_handle *h, int64_t at, double *labels)
+{
+    int column = 0;
+    for (int f = 0; f < d->field_count; f++) {
+        const anl_set_field *field = &d->fields[f];
+        const int64_t first = field->boxes > 0 && h->boxes ? h->boxes[at] : 0, end = field->boxes > 0 && h->boxes ? h->boxes[at + 1] : 0;
+        if (field->boxes == 0)
+            for (int c = 0; c < field->column_count; c++)
+                *labels++ = h->columns[column + c][at];
+        for (int64_t b = first; b < first + field->boxes; b++)
+            for (int c = 0; c < field->column_count; c++)
+                *labels++ = b < end ? h->columns[column + c][b] : NAN;
+        column += field->column_count;
+    }
+}
+
 anl_status anl_set_locate(anl_dataset *d, int64_t sample, anl_located *l, anl_diagnostics *diagnostics)
 {
     if (sample < 0 || sample >= d->count) {
@@ -140,8 +158,7 @@ anl_status anl_set_locate(anl_dataset *d, int64_t sample, anl_located *l, anl_di
     if (status == ANL_OK) {
         l->image = h->file.image;
         anl_shard_meaning(&h->file, l->at, &l->factor, &l->shift);
-        for (int c = 0; c < d->total_columns; c++)
-            l->labels[c] = h->columns[c][l->at];
+        take_labels(d, h, l->at, l->labels);
         if (d->has_image)
             anl_shard_locate(&h->file, l->at, &l->place);
     }
@@ -217,7 +234,7 @@ anl_status anl_set_fetch(anl_dataset *d, const anl_located *l, anl_room *room, i
     if (!f->image) {
         const double *labels = l->labels;
         for (int before = 0; before < field_index; before++)
-            labels += d->fields[before].column_count;
+            labels += anl_set_label_count(&d->fields[before]);
         return read_labels(f, labels, anl_set_known(d, l->raw), values, mask, diagnostics, path, l->at);
     }
     anl_status status = room->filled ? ANL_OK : read_stored(d, l, room, reason);
@@ -246,7 +263,7 @@ anl_status anl_dataset_read(anl_dataset *d, int64_t sample, int field_index, flo
     }
     anl_room room = {0};
     double few[16];
-    anl_located located = {.labels = d->total_columns > 16 ? anl_malloc(sizeof(double) * (size_t)d->total_columns) : few};
+    anl_located located = {.labels = d->label_count > ANL_COUNT(few) ? anl_malloc(sizeof(double) * d->label_count) : few};
     anl_status status = anl_set_locate(d, sample, &located, diagnostics);
     if (status == ANL_OK)
         status = anl_set_fetch(d, &located, &room, field_index, values, mask, diagnostics);

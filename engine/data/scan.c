@@ -47,7 +47,7 @@ bool anl_scan_named(const char *name)
 
 void anl_scan_reset(anl_scan *scan)
 {
-    *scan = (anl_scan){.depth = 1, .frames = 1, .channels = 1, .bits = 8, .slope = 1, .position = NAN, .place = -1};
+    *scan = (anl_scan){.depth = 1, .frames = 1, .turned = {1, 2, 3}, .channels = 1, .bits = 8, .slope = 1, .position = NAN, .place = -1};
 }
 
 void anl_scan_free(anl_scan *scan)

@@ -21,7 +21,8 @@ typedef struct anl_set_field {
     int channel, z, y, x;                                /* images: sizes; channel and z are 1 where the field has no such axis */
     size_t stride_channel, stride_z, stride_y, stride_x; /* in declared order */
     size_t values;                             /* per sample */
-    const char **columns;                      /* labels: columns in the shards */
+    int boxes;                                 /* of a sample, where the field is of boxes; else 0 */
+    const char **columns;                      /* labels and boxes: columns in the shards */
     int column_count;
     bool one_hot;       /* one column of words; the axis runs over the words */
     const char **words; /* the words of a column of words (then column_count is 1) */
@@ -33,8 +34,8 @@ typedef struct anl_set_source {
     anl_span span;
     double weight;
     int first_shard, shard_count;
-    const char **names; /* of its label columns */
-    int name_count;
+    const char **names, **box_names; /* of its label columns, and those of its boxes */
+    int name_count, box_name_count;
     int64_t first, count; /* its samples in the set */
 } anl_set_source;
 
@@ -58,7 +59,8 @@ typedef struct anl_set_handle {
     int shard; /* -1: free */
     uint64_t used;
     anl_shard file;
-    double **columns; /* [sum of column_count over label fields][samples] */
+    double **columns; /* [sum of column_count over fields][samples, or boxes of all samples] */
+    int64_t *boxes;   /* as of anl_shard_boxes, where a field is of boxes */
 } anl_set_handle;
 
 struct anl_dataset {
@@ -66,7 +68,8 @@ struct anl_dataset {
     size_t sample_bytes; /* as stored, in the first shard */
     anl_set_field *fields;
     int field_count, total_columns;
-    bool has_image;
+    size_t label_count; /* of a sample: what anl_located has room for */
+    bool has_image, has_boxes;
     anl_set_source *sources;
     int source_count;
     anl_set_shard *shards;
@@ -100,6 +103,9 @@ bool anl_set_known(const anl_dataset *set, int64_t raw);
 void anl_set_report(anl_diagnostics *diagnostics, anl_status status, anl_span span, const char *what, const char *path,
                     const char *reason);
 
+/* How many numbers of the shards the field is made of in a sample; 0 for images. */
+static inline size_t anl_set_label_count(const anl_set_field *f) { return (size_t)f->column_count * (size_t)(f->boxes > 0 ? f->boxes : 1); }
+
 bool anl_set_has_name(const char *name, const char **names, int count);
 /* A column that is not there: which is meant, and which there are. */
 void anl_set_suggest_column(anl_diagnostics *diagnostics, anl_diagnostic *problem, const char *word, const char **names, int count);
@@ -114,7 +120,7 @@ typedef struct anl_located {
     anl_shard_place place; /* file NULL: the library must be asked again */
     bool kept;             /* place.file counts among the set's kept_files */
     double factor, shift;  /* the meaning of stored values */
-    double *labels;        /* [total_columns], the caller's */
+    double *labels;        /* [label_count], the caller's: field after field, of boxes box after box */
 } anl_located;
 /* Room for the bytes of one sample, of one thread: grows, and is freed with anl_room_free. */
 typedef struct anl_room {

@@ -18,6 +18,8 @@
 #include "base/config.h"
 #include "data/blosc_filter.h"
 
+enum { MOST_BOXES = 100000000 };
+
 static anl_status fail(char *reason, anl_status status, const char *what)
 {
     char why[ANL_REASON_SIZE];
@@ -161,6 +163,9 @@ struct anl_shard_writer {
     const char ***texts;   /* per column [capacity] */
     double *range;         /* [capacity][2], relative values only */
     double *spacing;       /* [capacity][3] as z, y, x, or NULL */
+    int32_t *box_samples;  /* [box_count]: which sample a box is of */
+    double *boxes;         /* [box_count][box columns] */
+    int64_t box_count, box_capacity;
     double least, greatest; /* of what is stored so far */
 };
 
@@ -252,6 +257,27 @@ anl_status anl_shard_create(const char *path, const anl_shard_schema *schema, co
     return ANL_OK;
 }
 
+static bool add_boxes(anl_shard_writer *w, const anl_shard_sample *sample)
+{
+    const size_t columns = (size_t)w->schema->box_column_count;
+    if (w->box_count + sample->box_count > w->box_capacity) {
+        const int64_t capacity = 2 * w->box_capacity + sample->box_count;
+        int32_t *samples = realloc(w->box_samples, sizeof *samples * (size_t)capacity);
+        w->box_samples = samples ? samples : w->box_samples;
+        double *boxes = realloc(w->boxes, sizeof *boxes * columns * (size_t)capacity);
+        w->boxes = boxes ? boxes : w->boxes;
+        if (!samples || !boxes)
+            return false;
+        w->box_capacity = capacity;
+    }
+    for (int b = 0; b < sample->box_count; b++)
+        w->box_samples[w->box_count + b] = w->count;
+    if (sample->box_count > 0)
+        memcpy(w->boxes + columns * (size_t)w->box_count, sample->boxes, sizeof *w->boxes * columns * (size_t)sample->box_count);
+    w->box_count += sample->box_count;
+    return true;
+}
+
 anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sample, char reason[ANL_REASON_SIZE])
 {
     const anl_shard_schema *schema = writer->schema;
@@ -259,6 +285,8 @@ anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sampl
         snprintf(reason, ANL_REASON_SIZE, "it is full");
         return ANL_ERROR_ARGUMENT;
     }
+    if (!add_boxes(writer, sample))
+        return anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its boxes");
     anl_hdf5_lock();
     hsize_t offset[5] = {(hsize_t)writer->count};
     anl_status status = ANL_OK;
@@ -291,7 +319,7 @@ anl_status anl_shard_add(anl_shard_writer *writer, const anl_shard_sample *sampl
 int anl_shard_count(const anl_shard_writer *writer) { return writer->count; }
 
 /* width: numbers of a sample; 1 makes a list, more a table. */
-static bool write_numbers(hid_t group, const char *name, hid_t stored, hid_t memory, const void *values, int count, int width,
+static bool write_numbers(hid_t group, const char *name, hid_t stored, hid_t memory, const void *values, int64_t count, int width,
                           const anl_shard_column *column)
 {
     hsize_t size[2] = {(hsize_t)count, (hsize_t)width};
@@ -331,6 +359,34 @@ static bool write_patients(anl_shard_writer *w)
            anl_hdf5_write_texts(w->file, "patients", false, names, unique);
 }
 
+static hid_t stored_number(const anl_shard_column *column)
+{
+    return column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE : column->wide ? H5T_IEEE_F64LE : H5T_IEEE_F32LE;
+}
+
+/* boxes/sample, and boxes/NAME for each column, in the order of attribute `columns`. */
+static bool write_boxes(anl_shard_writer *w)
+{
+    const int columns = w->schema->box_column_count;
+    hid_t options = anl_hdf5_group_options(), group = H5Gcreate2(w->file, "boxes", H5P_DEFAULT, options, H5P_DEFAULT);
+    H5Pclose(options);
+    double *values = malloc(sizeof *values * (size_t)(w->box_count + 1));
+    const char **names = ANL_NEW_ARRAY(w->arena, const char *, columns);
+    bool good = group >= 0 && values && write_numbers(group, "sample", H5T_STD_I32LE, H5T_NATIVE_INT32, w->box_samples, w->box_count, 1, NULL);
+    for (int c = 0; c < columns && good; c++) {
+        const anl_shard_column *column = &w->schema->box_columns[c];
+        names[c] = column->name;
+        for (int64_t b = 0; b < w->box_count; b++)
+            values[b] = w->boxes[b * columns + c];
+        good = write_numbers(group, column->name, stored_number(column), H5T_NATIVE_DOUBLE, values, w->box_count, 1, column);
+    }
+    good = good && anl_hdf5_write_texts(group, "columns", true, names, (size_t)columns);
+    free(values);
+    if (group >= 0)
+        H5Gclose(group);
+    return good;
+}
+
 static bool write_columns(anl_shard_writer *w)
 {
     const anl_shard_schema *schema = w->schema;
@@ -344,11 +400,7 @@ static bool write_columns(anl_shard_writer *w)
                 texts = H5Gcreate2(w->file, "texts", H5P_DEFAULT, options, H5P_DEFAULT);
             good = texts >= 0 && anl_hdf5_write_texts(texts, column->name, false, w->texts[c], (size_t)w->count);
         } else
-            good = write_numbers(labels, column->name,
-                                 column->kind == ANL_COLUMN_CODE ? H5T_STD_I32LE
-                                 : column->wide                  ? H5T_IEEE_F64LE
-                                                                 : H5T_IEEE_F32LE,
-                                 H5T_NATIVE_DOUBLE, w->numbers[c], w->count, 1, column);
+            good = write_numbers(labels, column->name, stored_number(column), H5T_NATIVE_DOUBLE, w->numbers[c], w->count, 1, column);
     }
     if (good) {
         const char **names = ANL_NEW_ARRAY(w->arena, const char *, schema->column_count + 1);
@@ -365,6 +417,15 @@ static bool write_columns(anl_shard_writer *w)
         H5Gclose(labels);
     H5Pclose(options);
     return good;
+}
+
+static void forget_writer(anl_shard_writer **writer)
+{
+    anl_arena_free(&(*writer)->arena);
+    free((*writer)->box_samples);
+    free((*writer)->boxes);
+    free(*writer);
+    *writer = NULL;
 }
 
 anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SIZE])
@@ -384,6 +445,8 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
     if (status == ANL_OK && w->least <= w->greatest &&
         !(anl_hdf5_write_double(w->image, "least", w->least) && anl_hdf5_write_double(w->image, "greatest", w->greatest)))
         status = fail(reason, ANL_ERROR_FILE, "cannot write the range of its images");
+    if (status == ANL_OK && w->schema->box_column_count > 0 && !write_boxes(w))
+        status = fail(reason, ANL_ERROR_FILE, "cannot write its boxes");
     if (status == ANL_OK && (!write_columns(w) || (w->patients && !write_patients(w)) ||
                              !anl_hdf5_write_texts(w->file, "file", false, w->files, (size_t)w->count)))
         status = fail(reason, ANL_ERROR_FILE, "cannot write its columns");
@@ -393,9 +456,7 @@ anl_status anl_shard_finish(anl_shard_writer **writer, char reason[ANL_REASON_SI
     if (H5Fclose(w->file) < 0 && status == ANL_OK)
         status = fail(reason, ANL_ERROR_FILE, "cannot write it");
     anl_hdf5_unlock();
-    anl_arena_free(&w->arena);
-    free(w);
-    *writer = NULL;
+    forget_writer(writer);
     return status;
 }
 
@@ -407,9 +468,7 @@ void anl_shard_abandon(anl_shard_writer **writer)
     H5Dclose((*writer)->image);
     H5Fclose((*writer)->file);
     anl_hdf5_unlock();
-    anl_arena_free(&(*writer)->arena);
-    free(*writer);
-    *writer = NULL;
+    forget_writer(writer);
 }
 
 /* ---- reading ---- */
@@ -763,14 +822,13 @@ static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, v
     return 0;
 }
 
-anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count,
-                             char reason[ANL_REASON_SIZE])
+static anl_status list_columns(const anl_shard *shard, const char *group_name, anl_arena *arena, const char ***names, int *count, char *reason)
 {
     *names = NULL;
     *count = 0;
-    if (H5Lexists(shard->file, "labels", H5P_DEFAULT) <= 0)
+    if (H5Lexists(shard->file, group_name, H5P_DEFAULT) <= 0)
         return ANL_OK;
-    hid_t group = H5Gopen2(shard->file, "labels", H5P_DEFAULT);
+    hid_t group = H5Gopen2(shard->file, group_name, H5P_DEFAULT);
     if (group < 0)
         return fail(reason, ANL_ERROR_FORMAT, "its labels cannot be opened");
     name_list list = {.arena = arena};
@@ -789,17 +847,17 @@ anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const cha
     return status;
 }
 
-anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
-                            char reason[ANL_REASON_SIZE])
+/* A column of a group, [count]. what: "label column", for people. */
+static anl_status read_column(const anl_shard *shard, const char *group, const char *what, const char *name, int64_t count, double **values, char ***words,
+                              size_t *word_count, char *reason)
 {
     *values = NULL;
     *words = NULL;
     *word_count = 0;
     char path[1024];
-    int length = snprintf(path, sizeof path, "labels/%s", name);
-    if (length >= (int)sizeof path || H5Lexists(shard->file, "labels", H5P_DEFAULT) <= 0 ||
-        H5Lexists(shard->file, path, H5P_DEFAULT) <= 0) {
-        snprintf(reason, ANL_REASON_SIZE, "it has no label column `%.200s`", name);
+    int length = snprintf(path, sizeof path, "%s/%s", group, name);
+    if (length >= (int)sizeof path || H5Lexists(shard->file, group, H5P_DEFAULT) <= 0 || H5Lexists(shard->file, path, H5P_DEFAULT) <= 0) {
+        snprintf(reason, ANL_REASON_SIZE, "it has no %s `%.200s`", what, name);
         return ANL_ERROR_FORMAT;
     }
     hid_t data = H5Dopen2(shard->file, path, H5P_DEFAULT);
@@ -807,26 +865,26 @@ anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **v
         return fail(reason, ANL_ERROR_FORMAT, "a label column cannot be opened");
     hid_t space = H5Dget_space(data), type = H5Dget_type(data);
     H5T_class_t class = H5Tget_class(type);
-    bool one = H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_npoints(space) == shard->count;
+    bool one = H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_npoints(space) == count;
     H5Sclose(space);
     H5Tclose(type);
     anl_status status = ANL_OK;
     if (!one || (class != H5T_FLOAT && class != H5T_INTEGER)) {
-        snprintf(reason, ANL_REASON_SIZE, "its label column `%.200s` is not one number per sample", name);
+        snprintf(reason, ANL_REASON_SIZE, "its %s `%.200s` is not one number for each", what, name);
         status = ANL_ERROR_FORMAT;
     } else {
-        *values = malloc(sizeof(double) * (size_t)shard->count);
+        *values = malloc(sizeof(double) * (size_t)(count + 1));
         if (!*values) {
-            snprintf(reason, ANL_REASON_SIZE, "no memory for a label column");
+            snprintf(reason, ANL_REASON_SIZE, "no memory for a %s", what);
             status = ANL_ERROR_MEMORY;
         } else if (H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) < 0)
             status = fail(reason, ANL_ERROR_FORMAT, "a label column cannot be read");
         else if (anl_hdf5_read_texts(data, "values", true, words, word_count)) {
-            for (int64_t i = 0; i < shard->count; i++) {
+            for (int64_t i = 0; i < count; i++) {
                 if ((*values)[i] == -1)
                     (*values)[i] = NAN;
                 else if (!((*values)[i] >= 0 && (*values)[i] < (double)*word_count)) {
-                    snprintf(reason, ANL_REASON_SIZE, "its label column `%.200s` has a code without a word", name);
+                    snprintf(reason, ANL_REASON_SIZE, "its %s `%.200s` has a code without a word", what, name);
                     status = ANL_ERROR_FORMAT;
                     break;
                 }
@@ -841,6 +899,73 @@ anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **v
         *words = NULL;
     }
     return status;
+}
+
+anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count,
+                             char reason[ANL_REASON_SIZE])
+{
+    return list_columns(shard, "labels", arena, names, count, reason);
+}
+
+anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
+                            char reason[ANL_REASON_SIZE])
+{
+    return read_column(shard, "labels", "label column", name, shard->count, values, words, word_count, reason);
+}
+
+anl_status anl_shard_box_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE])
+{
+    return list_columns(shard, "boxes", arena, names, count, reason);
+}
+
+anl_status anl_shard_box_labels(const anl_shard *shard, int64_t boxes, const char *name, double **values, char ***words, size_t *word_count,
+                                char reason[ANL_REASON_SIZE])
+{
+    return read_column(shard, "boxes", "column of boxes", name, boxes, values, words, word_count, reason);
+}
+
+anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[ANL_REASON_SIZE])
+{
+    *first = NULL;
+    if (H5Lexists(shard->file, "boxes", H5P_DEFAULT) <= 0)
+        return ANL_OK;
+    hid_t data = H5Lexists(shard->file, "boxes/sample", H5P_DEFAULT) > 0 ? H5Dopen2(shard->file, "boxes/sample", H5P_DEFAULT) : -1;
+    hid_t space = data >= 0 ? H5Dget_space(data) : -1, type = data >= 0 ? H5Dget_type(data) : -1;
+    const hssize_t boxes = space >= 0 && H5Sget_simple_extent_ndims(space) == 1 ? H5Sget_simple_extent_npoints(space) : -1;
+    bool good = boxes >= 0 && boxes <= MOST_BOXES && H5Tget_class(type) == H5T_INTEGER;
+    int64_t *samples = good ? malloc(sizeof *samples * (size_t)(boxes + 1)) : NULL, *ends = good ? calloc((size_t)shard->count + 1, sizeof *ends) : NULL;
+    const bool memory = !good || (samples && ends);
+    good = good && memory && H5Dread(data, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, samples) >= 0;
+    for (int64_t b = 0; b < boxes && good; b++) {
+        good = samples[b] >= (b > 0 ? samples[b - 1] : 0) && samples[b] < shard->count;
+        if (good)
+            ends[samples[b] + 1] = b + 1;
+    }
+    for (int64_t s = 1; s <= shard->count && good; s++)
+        ends[s] = ends[s] > ends[s - 1] ? ends[s] : ends[s - 1];
+    if (type >= 0)
+        H5Tclose(type);
+    if (space >= 0)
+        H5Sclose(space);
+    if (data >= 0)
+        H5Dclose(data);
+    free(samples);
+    if (good) {
+        *first = ends;
+        return ANL_OK;
+    }
+    free(ends);
+    return memory ? anl_scan_refuse(reason, ANL_ERROR_FORMAT, "its boxes are not the number of a sample each, in order")
+                  : anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its boxes");
+}
+
+int anl_shard_corner(const anl_shard_image *image, const char *name, int *axis)
+{
+    const int sizes[] = {image->width, image->height, image->depth};
+    if (name[0] < 'x' || name[0] > 'z' || (name[1] != '0' && name[1] != '1') || name[2])
+        return 0;
+    *axis = name[0] - 'x';
+    return sizes[*axis];
 }
 
 anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count,
@@ -1109,6 +1234,36 @@ static void show_image(const anl_shard *shard, FILE *out)
     }
 }
 
+static anl_status show_boxes(const anl_shard *shard, anl_arena *arena, FILE *out, char *reason)
+{
+    int64_t *first, most = 0, with = 0;
+    anl_status status = anl_shard_boxes(shard, &first, reason);
+    if (status != ANL_OK || !first)
+        return status;
+    for (int64_t s = 0; s < shard->count; s++) {
+        const int64_t count = first[s + 1] - first[s];
+        most = count > most ? count : most;
+        with += count > 0;
+    }
+    const int64_t boxes = first[shard->count];
+    free(first);
+    fprintf(out, "  boxes      %lld, in %lld of the samples, at most %lld in one\n", (long long)boxes, (long long)with, (long long)most);
+    const char **columns;
+    int column_count;
+    status = anl_shard_box_columns(shard, arena, &columns, &column_count, reason);
+    for (int c = 0; c < column_count && status == ANL_OK; c++) {
+        double *values;
+        char **words;
+        size_t word_count;
+        status = anl_shard_box_labels(shard, boxes, columns[c], &values, &words, &word_count, reason);
+        if (status == ANL_OK)
+            show_column(columns[c], values, boxes, words, word_count, out);
+        free(values);
+        free(words);
+    }
+    return status;
+}
+
 anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagnostics)
 {
     char reason[ANL_REASON_SIZE];
@@ -1157,6 +1312,8 @@ anl_status anl_shard_inspect(const char *path, FILE *out, anl_diagnostics *diagn
             free(values);
             free(words);
         }
+        if (status == ANL_OK)
+            status = show_boxes(&shard, arena, out, reason);
         anl_shard_close(&shard);
     }
     anl_hdf5_unlock();

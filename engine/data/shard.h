@@ -69,6 +69,8 @@ typedef struct anl_shard_schema {
     anl_shard_image image;
     const anl_shard_column *columns;
     int column_count;
+    const anl_shard_column *box_columns; /* numbers and codes; x0, y0, (z0,) x1, y1, (z1,) in pixels of the sample are among them */
+    int box_column_count;                /* 0: nothing is known of boxes */
     bool has_patient, has_spacing;
     uint64_t seed;
     const char *options;  /* JSON */
@@ -81,6 +83,8 @@ typedef struct anl_shard_sample {
     const char *file, *patient; /* patient: NULL or "" where there is none */
     const double *numbers;      /* [columns], NaN or code -1 where missing (texts are skipped) */
     const char *const *texts;   /* [columns], only those of kind text are looked at */
+    const double *boxes;        /* [box_count][box columns], NaN or code -1 where missing */
+    int box_count;
     double range[2];            /* relative values: low and high; others: the least and greatest that is stored */
     double spacing[3];          /* mm along x, y, z; 0: not known */
 } anl_shard_sample;
@@ -147,6 +151,15 @@ anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const cha
  * anl_hdf5_read_texts. */
 anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
                             char reason[ANL_REASON_SIZE]);
+/* Boxes: those of sample s are first[s] to first[s + 1] - 1 of the values of each of their columns. *first: [count + 1], malloc'd; NULL: the
+ * shard was packed without. */
+anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[ANL_REASON_SIZE]);
+anl_status anl_shard_box_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE]);
+/* As anl_shard_labels; boxes: of all samples. */
+anl_status anl_shard_box_labels(const anl_shard *shard, int64_t boxes, const char *name, double **values, char ***words, size_t *word_count,
+                                char reason[ANL_REASON_SIZE]);
+/* For a column that is a corner of boxes: the size of the image along its axis, in pixels, and *axis, 0 for x to 2 for z; else 0. */
+int anl_shard_corner(const anl_shard_image *image, const char *name, int *axis);
 /* What else is known of a shard's images. */
 typedef struct anl_shard_facts {
     const char *split, *modality, *photometric;       /* NULL: not said */

@@ -1,5 +1,5 @@
 /* One sample of a shard, for people: its image with the meaning of its values, and all that the shard says of it.
- * In: a shard and the number of a sample in it. Out: voxels, file, labels, spacing, unit, range.
+ * In: a shard and the number of a sample in it. Out: voxels, file, labels, boxes, spacing, unit, range.
  * Opens the shard anew for each: for a handful of samples, not for training. */
 #include "data/shard_sample.h"
 
@@ -9,7 +9,7 @@
 
 static const anl_span nowhere;
 
-enum { AT_ONCE = 4096 }; /* voxels on the stack */
+enum { AT_ONCE = 4096, MOST_BOXES = 1000 }; /* voxels on the stack; boxes of one sample */
 
 /* The text of one row of a data set of strings; "" where there is none. */
 static const char *row_text(const anl_shard *shard, const char *name, int64_t row, anl_arena *arena)
@@ -48,6 +48,17 @@ static bool read_spacing(const anl_shard *shard, int64_t row, double spacing[3])
     return good;
 }
 
+static void say_label(anl_text *text, const char *name, double value, char **words)
+{
+    if (isnan(value))
+        return;
+    anl_text_printf(text, "%s%s ", text->length ? ", " : "", name);
+    if (words)
+        anl_text_add(text, words[(size_t)value]);
+    else
+        anl_text_printf(text, "%.6g", value);
+}
+
 static anl_status read_labels(const anl_shard *shard, int64_t row, anl_arena *arena, const char **out, char *reason)
 {
     const char **names;
@@ -61,19 +72,51 @@ static anl_status read_labels(const anl_shard *shard, int64_t row, anl_arena *ar
         status = anl_shard_labels(shard, names[i], &values, &words, &word_count, reason);
         if (status != ANL_OK)
             break;
-        const double value = values[row];
-        if (!isnan(value)) {
-            anl_text_printf(&text, "%s%s ", text.length ? ", " : "", names[i]);
-            if (words)
-                anl_text_add(&text, words[(size_t)value]);
-            else
-                anl_text_printf(&text, "%.6g", value);
-        }
+        say_label(&text, names[i], values[row], words);
         free(values);
         free(words);
     }
     *out = anl_arena_text(arena, text.data ? text.data : "");
     anl_text_free(&text);
+    return status;
+}
+
+static anl_status read_boxes(const anl_shard *shard, int64_t row, anl_arena *arena, anl_sample *out, char *reason)
+{
+    int64_t *first;
+    const char **names;
+    int count;
+    anl_status status = anl_shard_boxes(shard, &first, reason);
+    if (status != ANL_OK || !first)
+        return status;
+    const int64_t begin = first[row], all = first[shard->count];
+    const int boxes = first[row + 1] - begin < MOST_BOXES ? (int)(first[row + 1] - begin) : MOST_BOXES;
+    free(first);
+    out->boxes = ANL_NEW_ARRAY(arena, anl_sample_box, boxes + 1);
+    anl_text *texts = ANL_NEW_ARRAY(arena, anl_text, boxes + 1);
+    for (int b = 0; b < boxes; b++)
+        out->boxes[b].high[2] = 1; /* of images, which have no corners along z */
+    status = anl_shard_box_columns(shard, arena, &names, &count, reason);
+    for (int i = 0; i < count && status == ANL_OK; i++) {
+        double *values;
+        char **words;
+        size_t word_count;
+        int axis;
+        status = anl_shard_box_labels(shard, all, names[i], &values, &words, &word_count, reason);
+        const bool corner = anl_shard_corner(&shard->image, names[i], &axis) > 0;
+        for (int b = 0; b < boxes && status == ANL_OK; b++)
+            if (corner)
+                *(names[i][1] == '0' ? &out->boxes[b].low[axis] : &out->boxes[b].high[axis]) = values[begin + b];
+            else
+                say_label(&texts[b], names[i], values[begin + b], words);
+        free(values);
+        free(words);
+    }
+    for (int b = 0; b < boxes; b++) {
+        out->boxes[b].labels = anl_arena_text(arena, texts[b].data ? texts[b].data : "");
+        anl_text_free(&texts[b]);
+    }
+    out->box_count = boxes;
     return status;
 }
 
@@ -91,6 +134,8 @@ static anl_status read_all(const anl_shard *shard, int64_t row, anl_arena *arena
         out->modality = anl_arena_text(arena, modality);
     free(modality);
     anl_status status = read_labels(shard, row, arena, &out->labels, reason);
+    if (status == ANL_OK)
+        status = read_boxes(shard, row, arena, out, reason);
     if (status == ANL_OK && !read_spacing(shard, row, out->spacing)) {
         snprintf(reason, ANL_REASON_SIZE, "its `spacing` is not [samples, 3] of numbers");
         status = ANL_ERROR_FORMAT;

@@ -371,6 +371,7 @@ static void complete_value(completer *c, const anl_key *key)
         add(c, "word", "*", FIRST);
         break;
     case ANL_K_PATH:
+    case ANL_K_COLUMNS:
         for (const symbol *s = NULL; (s = project_next(&c->project, SYMBOL_NODE, NULL, NULL, s));)
             if (s->kind == SYMBOL_PARAM && s->type && !strcmp(s->type, "text"))
                 add_symbol(c, s, FIRST);

@@ -354,6 +354,7 @@ static void walk_scalar(walker *w, const anl_key *key, const anl_syntax *s)
         add_mention(w, MENTION_IMPORT, s->text, part_of(s, 0, (size_t)(s->quoted ? s->span.length - 2 : s->span.length)));
         break;
     case ANL_K_PATH:
+    case ANL_K_COLUMNS:
         if (!s->quoted && anl_name_valid(s->text))
             add_mention(w, MENTION_VALUE, s->text, s->span)->want = WANTED_WORD; /* a param, or a text */
         break;

@@ -109,6 +109,8 @@ static int kinds_of(const anl_key *key)
         return TEXT;
     case ANL_K_FILES:
         return TEXT | LIST;
+    case ANL_K_COLUMNS:
+        return SCALAR | LIST;
     case ANL_K_VALUE:
     case ANL_K_NODE:
         return SCALAR | LIST;

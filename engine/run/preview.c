@@ -435,6 +435,8 @@ static shown sample_shown(const anl_sample *s)
     w.stride[1] = w.stride[0] * i->width;
     w.stride[2] = w.stride[1] * i->height;
     memcpy(w.spacing, s->spacing, sizeof w.spacing);
+    w.boxes = s->boxes;
+    w.box_count = s->box_count;
     return w;
 }
 
@@ -557,6 +559,18 @@ static void say(preview *p, sheet_cell *cell, const char *text)
         ANL_PUSH(p->session->arena, cell->lines, cell->line_count, cell->line_capacity, text);
 }
 
+static void say_boxes(preview *p, const anl_sample *s, sheet_cell *cell)
+{
+    enum { MOST = 12 };
+    anl_text text = {0};
+    for (int b = 0; b < s->box_count && b < MOST; b++)
+        anl_text_printf(&text, "%s%s%s%s", b ? "; " : s->box_count > 1 ? "boxes: " : "box: ", show_colour(b), *s->boxes[b].labels ? " " : "", s->boxes[b].labels);
+    if (s->box_count > MOST)
+        anl_text_printf(&text, "; and %d more", s->box_count - MOST);
+    say(p, cell, text.data ? anl_arena_text(p->session->arena, text.data) : "");
+    anl_text_free(&text);
+}
+
 static bool sample_cell(preview *p, int sample, sheet_cell *cell)
 {
     anl_arena *arena = p->session->arena;
@@ -571,6 +585,7 @@ static bool sample_cell(preview *p, int sample, sheet_cell *cell)
     if (!show(&w, &p->sample_windows[sample], arena, cell, &scale))
         return false;
     say(p, cell, s->labels);
+    say_boxes(p, s, cell);
     say(p, cell, *s->modality ? anl_arena_printf(arena, "packed as %s", s->modality) : "");
     say(p, cell, spacing);
     say(p, cell, p->sample_windows[sample].text);

@@ -7,6 +7,7 @@
 
 #include <anlage/preview.h>
 
+#include "data/shard_sample.h"
 #include "graph/graph.h"
 #include "run/preview_sheet.h"
 #include "run/session.h"
@@ -36,7 +37,12 @@ typedef struct shown {
     int channels;
     int64_t channel_stride;
     double spacing[3]; /* along x, y, z; 0: not known */
+    const anl_sample_box *boxes; /* whose outlines are drawn into it */
+    int box_count;
 } shown;
+
+/* What the outline of a box is drawn in, for people. */
+const char *show_colour(int box);
 
 /* The picture, or the three planes through the middle. *scale: "2x", how far a pixel is enlarged. False: no memory. */
 bool show(const shown *what, const grey_window *window, anl_arena *arena, sheet_cell *cell, const char **scale);

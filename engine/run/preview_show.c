@@ -59,6 +59,47 @@ static bool draw_plane(const shown *w, int across, int down, int64_t base, int w
     return true;
 }
 
+static const struct {
+    const char *name;
+    uint8_t rgb[3];
+} colours[] = {{"amber", {255, 176, 0}}, {"cyan", {0, 220, 255}}, {"pink", {255, 90, 190}}, {"green", {90, 230, 90}}, {"red", {255, 70, 50}}, {"violet", {160, 120, 255}}};
+
+const char *show_colour(int box) { return colours[box % (int)ANL_COUNT(colours)].name; }
+
+/* Outlines of the boxes that the plane goes through. end: the picture's last row is the first along `down`. False: no memory. */
+static bool draw_boxes(const shown *w, int across, int down, int through, double plane, bool end, sheet_picture *picture)
+{
+    const int width = picture->width, height = picture->height;
+    if (w->box_count == 0)
+        return true;
+    if (picture->channels == 1) {
+        uint8_t *rgb = malloc((size_t)width * (size_t)height * 3);
+        if (!rgb)
+            return false;
+        for (size_t i = 0; i < (size_t)width * (size_t)height; i++)
+            rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = picture->pixels[i];
+        free(picture->pixels);
+        picture->pixels = rgb;
+        picture->channels = 3;
+    }
+    for (int b = 0; b < w->box_count; b++) {
+        const anl_sample_box *box = &w->boxes[b];
+        if (!(box->low[through] <= plane && plane < box->high[through]))
+            continue;
+        const double x_scale = (double)width / w->size[across], y_scale = (double)height / w->size[down];
+        const double top = end ? w->size[down] - box->high[down] : box->low[down], bottom = end ? w->size[down] - box->low[down] : box->high[down];
+        const double edges[4] = {floor(box->low[across] * x_scale), ceil(box->high[across] * x_scale) - 1, floor(top * y_scale), ceil(bottom * y_scale) - 1};
+        int at[4];
+        for (int i = 0; i < 4; i++) /* what is no number is at 0 */
+            at[i] = (int)(edges[i] > 0 ? fmin(edges[i], (i < 2 ? width : height) - 1) : 0);
+        for (int y = at[2]; y <= at[3]; y++)
+            for (int x = at[0]; x <= at[1]; x++)
+                if (x == at[0] || x == at[1] || y == at[2] || y == at[3])
+                    memcpy(picture->pixels + 3 * ((size_t)y * (size_t)width + (size_t)x), colours[b % (int)ANL_COUNT(colours)].rgb, 3);
+    }
+    return true;
+}
+
 bool show(const shown *w, const grey_window *window, anl_arena *arena, sheet_cell *cell, const char **scale)
 {
     /* in units of the finest spacing, so that a volume keeps its shape */
@@ -95,6 +136,11 @@ bool show(const shown *w, const grey_window *window, anl_arena *arena, sheet_cel
         }
         if (!draw_plane(&turned, across, down, base, size[across], size[down], window, picture))
             return false;
+        if (!draw_boxes(w, across, down, through, volume ? w->size[through] / 2 + 0.5 : 0.5, down == 2, picture)) {
+            free(picture->pixels);
+            picture->pixels = NULL;
+            return false;
+        }
         if (volume)
             picture->caption = anl_arena_printf(arena, "%c %d of %d%s", axes[through], w->size[through] / 2 + 1, w->size[through],
                                                 down == 2 ? ", z up" : "");

@@ -15,6 +15,7 @@ typedef enum anl_key_type {
     ANL_K_VERSION,   /* of the language: 1 */
     ANL_K_FILES,     /* the path of a file, or a list of them */
     ANL_K_PATH,      /* a text, or the unquoted name of a param that is one */
+    ANL_K_COLUMNS,   /* names of columns, as a list or as a text with commas; or the unquoted name of a param that is such a text */
     ANL_K_NAME,      /* a name that is given here */
     ANL_K_MODULE,    /* the name of a module */
     ANL_K_GLOB,      /* a glob over the paths of weights */
@@ -76,7 +77,7 @@ enum { DATA_TRAIN, DATA_VALID, DATA_TEST, DATA_KEYS };
 enum { SOURCE_SHARDS, SOURCE_SOURCES, SOURCE_FIELDS, SOURCE_LABELS, SOURCE_BALANCE, SOURCE_DOC, SOURCE_KEYS };
 enum { PART_SHARDS, PART_WEIGHT, PART_DOC, PART_KEYS };
 enum { LABELS_FRACTION, LABELS_BY, LABELS_DROP, LABELS_KEYS };
-enum { FIELD_AXES, FIELD_MODALITY, FIELD_COLUMN, FIELD_MASK, FIELD_FIT, FIELD_MISSING, FIELD_UNIT, FIELD_DOC, FIELD_KEYS };
+enum { FIELD_AXES, FIELD_MODALITY, FIELD_COLUMN, FIELD_BOXES, FIELD_MASK, FIELD_FIT, FIELD_MISSING, FIELD_UNIT, FIELD_DOC, FIELD_KEYS };
 enum { MODULE_COPY, MODULE_UPDATE, MODULE_DOC, MODULE_KEYS };
 enum { LOSS_VALUE, LOSS_WEIGHT, LOSS_DOC, LOSS_KEYS };
 enum { TRAIN_LENGTH, TRAIN_SEED, TRAIN_OPTIMIZER, TRAIN_CHECKPOINT, TRAIN_EVALUATE, TRAIN_CLIP, TRAIN_KEYS };

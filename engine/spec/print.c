@@ -370,6 +370,8 @@ static void write_data(writer *w, const anl_recipe *recipe)
             write_text(w, "modality", field->modality_param ? NULL : field->modality);
             write_word(w, "column", field->column_param);
             write_text(w, "column", field->column_param ? NULL : field->column);
+            write_word(w, "boxes", field->boxes_param);
+            write_text(w, "boxes", field->boxes_param ? NULL : field->boxes);
             write_text(w, "mask", field->mask);
             write_text(w, "fit", field->fit);
             write_text(w, "unit", field->unit);

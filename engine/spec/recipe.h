@@ -157,8 +157,8 @@ typedef struct anl_field_declaration {
     anl_span span;
     anl_axis_pattern *axes; /* without batch */
     int axis_count;
-    const char *modality, *column, *mask, *fit, *unit; /* or NULL; mask: the name under which the mask is visible */
-    const char *column_param, *modality_param;         /* the param whose text `column` or `modality` is, or NULL */
+    const char *modality, *column, *boxes, *mask, *fit, *unit; /* or NULL; mask: the name under which the mask is visible */
+    const char *column_param, *boxes_param, *modality_param;   /* the param whose text `column`, `boxes` or `modality` is, or NULL */
     anl_span modality_span;                            /* line 0: none is declared */
     anl_expression *missing;
 } anl_field_declaration;

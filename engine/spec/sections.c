@@ -29,6 +29,29 @@ static const char *read_text_or_param(reader *r, const key *k, const char **name
     return text;
 }
 
+/* Names of columns, with commas between them. */
+static const char *read_columns(reader *r, const key *k, const char **param)
+{
+    if (!k->value || k->value->kind != ANL_Y_LIST)
+        return read_text_or_param(r, k, param);
+    anl_text list = {0};
+    bool good = true;
+    for (int i = 0; i < k->value->count; i++) {
+        const anl_syntax *item = k->value->items[i];
+        if (item->kind != ANL_Y_SCALAR) {
+            anl_reader_wrong_kind(r, item, item->span, "the name of a column", NULL);
+            good = false;
+            continue;
+        }
+        anl_trap_text(r->diagnostics, item, anl_arena_printf(r->arena, "the name of a column in `%s:`", k->about->name));
+        good = good && !item->broken;
+        anl_text_printf(&list, "%s%s", i ? ", " : "", item->text);
+    }
+    const char *text = good && list.data ? anl_arena_text(r->arena, list.data) : NULL;
+    anl_text_free(&list);
+    return text;
+}
+
 static void read_fields(reader *r, const key *k, anl_source *source)
 {
     if (!k->value)
@@ -54,7 +77,10 @@ static void read_fields(reader *r, const key *k, anl_source *source)
             field.modality = NULL;
         if (field.modality)
             field.modality_span = keys[FIELD_MODALITY].value->span;
-        field.column = read_text_or_param(r, &keys[FIELD_COLUMN], &field.column_param);
+        field.column = read_columns(r, &keys[FIELD_COLUMN], &field.column_param);
+        field.boxes = read_columns(r, &keys[FIELD_BOXES], &field.boxes_param);
+        if (field.column && field.boxes)
+            anl_diagnose(r->diagnostics, ANL_A_field_mismatch, keys[FIELD_BOXES].span, "a field is of labels (`column:`) or of boxes (`boxes:`), not of both");
         field.mask = anl_reader_text(r, &keys[FIELD_MASK]);
         if (field.mask && !anl_reader_check_name(r, "a mask", field.mask, keys[FIELD_MASK].value->span))
             field.mask = NULL;

@@ -78,7 +78,7 @@ static bool spec_mentions(const anl_recipe *r, const char *name, const void *exc
             if (mentions(s->parts[k].shards, name) || mentions(s->parts[k].weight, name))
                 return true;
         for (int k = 0; k < s->field_count; k++)
-            if (mentions(s->fields[k].missing, name) || (s->fields[k].column_param && !strcmp(s->fields[k].column_param, name)) ||
+            if (mentions(s->fields[k].missing, name) || (s->fields[k].column_param && !strcmp(s->fields[k].column_param, name)) || (s->fields[k].boxes_param && !strcmp(s->fields[k].boxes_param, name)) ||
                 (s->fields[k].modality_param && !strcmp(s->fields[k].modality_param, name)))
                 return true;
             else

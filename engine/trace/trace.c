@@ -736,6 +736,7 @@ static void static_fields(tracer *t, const anl_source *train, anl_static_recipe 
         s->name = f->name;
         s->mask = f->mask;
         s->column = f->column;
+        s->boxes = f->boxes;
         s->modality = f->modality;
         s->unit = f->unit;
         s->modality_span = f->modality_span;
@@ -849,6 +850,7 @@ const anl_field *anl_trace_fields(const anl_static_recipe *facts, anl_arena *are
                                 .has_missing = f->has_missing,
                                 .has_mask = f->mask != NULL,
                                 .column = f->column,
+                                .boxes = f->boxes,
                                 .unit = f->unit,
                                 .span = f->span};
         for (int a = 0; a < f->rank && a < (int)ANL_COUNT(fields[i].axis); a++) {

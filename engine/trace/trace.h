@@ -88,7 +88,7 @@ typedef struct anl_static_recipe {
     double label_fraction[3]; /* 1: all */
     bool label_by_patient[3], drop_unlabelled[3];
     struct anl_static_field {
-        const char *name, *mask, *column, *modality, *unit;
+        const char *name, *mask, *column, *boxes, *modality, *unit;
         int rank; const char *axis[ANL_MAX_AXES]; int size[ANL_MAX_AXES];
         bool has_missing; double missing;
         anl_span span, modality_span;

@@ -1,8 +1,9 @@
-/* Tests of packing: going on after a stop, hashes of ids, identical images, spacing, cropping to the body, histograms.
+/* Tests of packing: going on after a stop, hashes of ids, identical images, spacing, cropping to the body, boxes, histograms.
  * In: files this test writes itself into a temporary folder. Out: check's report.
  * What is expected follows from how the files are made, not from what packing made of them once. */
 #include <check.h>
 #include <dirent.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "data/histogram.h"
 #include "data/patients.h"
 #include "data/shard.h"
+#include "data/shard_sample.h"
 
 static char root[64];
 static anl_arena *arena;
@@ -462,7 +464,9 @@ START_TEST(cropping_keeps_voxels_and_margin)
         const int(*box)[2] = cases[i].box;
         for (int a = 0; a < 3; a++)
             s.spacing[a] = a == 0 ? 0.5 : a == 1 ? 1 : 3;
-        ck_assert_int_eq(anl_body_crop(&s, cases[i].along_z, cases[i].margin, reason), ANL_OK);
+        int kept[3][2];
+        ck_assert_int_eq(anl_body_crop(&s, cases[i].along_z, cases[i].margin, kept, reason), ANL_OK);
+        ck_assert_mem_eq(kept, box, sizeof kept);
         ck_assert_int_eq(s.width, box[0][1] - box[0][0]);
         ck_assert_int_eq(s.height, box[1][1] - box[1][0]);
         ck_assert_int_eq(s.depth, box[2][1] - box[2][0]);
@@ -474,7 +478,8 @@ START_TEST(cropping_keeps_voxels_and_margin)
         anl_scan_free(&before);
     }
     anl_scan s = ct();
-    ck_assert_int_eq(anl_body_crop(&s, true, (anl_body_margin){5, true}, reason), ANL_ERROR_FORMAT);
+    int kept[3][2];
+    ck_assert_int_eq(anl_body_crop(&s, true, (anl_body_margin){5, true}, kept, reason), ANL_ERROR_FORMAT);
     ck_assert_ptr_nonnull(strstr(reason, "spacing"));
     ck_assert_int_eq(s.width, 20);
     anl_scan_free(&s);
@@ -483,13 +488,13 @@ END_TEST
 
 /* ---- spacing ---- */
 
-/* A NIfTI-1 file of 16-bit values x + 100 y + 1000 z, spacing 1 x 2 x 4 mm. */
-static void write_nifti(const char *name, const int dims[3], const float spacing[3])
+/* A NIfTI-1 file of 16 bits. signs: along each axis 1 where it runs to the right, the front and the head, else -1; NULL: it does not say. */
+static void put_nifti(const char *name, const int dims[3], const float spacing[3], const int *signs, const int16_t *values)
 {
     const size_t count = (size_t)dims[0] * (size_t)dims[1] * (size_t)dims[2];
     uint8_t *bytes = calloc(352 + 2 * count, 1);
     const int32_t size = 348;
-    const int16_t shape[8] = {3, (int16_t)dims[0], (int16_t)dims[1], (int16_t)dims[2], 1, 1, 1, 1}, type = 4, bits = 16;
+    const int16_t shape[8] = {3, (int16_t)dims[0], (int16_t)dims[1], (int16_t)dims[2], 1, 1, 1, 1}, type = 4, bits = 16, scanner = 1;
     const float pixels[8] = {1, spacing[0], spacing[1], spacing[2], 1, 1, 1, 1}, offset = 352, slope = 1;
     memcpy(bytes, &size, 4);
     memcpy(bytes + 40, shape, 16);
@@ -499,12 +504,25 @@ static void write_nifti(const char *name, const int dims[3], const float spacing
     memcpy(bytes + 108, &offset, 4);
     memcpy(bytes + 112, &slope, 4);
     bytes[123] = 2; /* mm */
+    for (int a = 0; signs && a < 3; a++) {
+        const float step = (float)signs[a] * spacing[a];
+        memcpy(bytes + 280 + 20 * a, &step, 4); /* the diagonal of srow_x, srow_y, srow_z */
+        memcpy(bytes + 254, &scanner, 2);
+    }
     memcpy(bytes + 344, "n+1", 4);
-    int16_t *values = (int16_t *)(void *)(bytes + 352);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (int16_t)(i % (size_t)dims[0] + 100 * (i / (size_t)dims[0] % (size_t)dims[1]) + 1000 * (i / (size_t)(dims[0] * dims[1])));
+    memcpy(bytes + 352, values, 2 * count);
     write_bytes(name, bytes, 352 + 2 * count);
     free(bytes);
+}
+
+/* Of values x + 100 y + 1000 z. */
+static void write_nifti(const char *name, const int dims[3], const float spacing[3])
+{
+    const int count = dims[0] * dims[1] * dims[2];
+    int16_t *values = ANL_NEW_ARRAY(arena, int16_t, count);
+    for (int i = 0; i < count; i++)
+        values[i] = (int16_t)(i % dims[0] + 100 * (i / dims[0] % dims[1]) + 1000 * (i / (dims[0] * dims[1])));
+    put_nifti(name, dims, spacing, NULL, values);
 }
 
 static bool reads_nifti(void)
@@ -562,6 +580,295 @@ START_TEST(scans_are_brought_to_a_spacing)
     anl_pack_report report;
     ck_assert_int_ne(anl_pack(&o, &report, problems), ANL_OK);
     ck_assert_ptr_nonnull(found(ANL_A_image_skipped));
+}
+END_TEST
+
+/* ---- boxes ---- */
+
+/* A volume that is dark but for a box in it, and its row in the table: both in voxels of the file. */
+static void write_boxed(const char *name, const int dims[3], const float spacing[3], const int *signs, const int box[3][2])
+{
+    int16_t *values = ANL_NEW_ARRAY(arena, int16_t, dims[0] * dims[1] * dims[2]);
+    for (int z = box[2][0]; z < box[2][1]; z++)
+        for (int y = box[1][0]; y < box[1][1]; y++)
+            for (int x = box[0][0]; x < box[0][1]; x++)
+                values[(z * dims[1] + y) * dims[0] + x] = 1000;
+    put_nifti(name, dims, spacing, signs, values);
+}
+
+/* Where a sample is brighter than half: first and beyond the last along x, y, z. False: nowhere. */
+static bool bright(const anl_sample *s, int box[3][2])
+{
+    const anl_shard_image *i = &s->image;
+    for (int a = 0; a < 3; a++) {
+        box[a][0] = INT_MAX;
+        box[a][1] = 0;
+    }
+    for (int z = 0; z < i->depth; z++)
+        for (int y = 0; y < i->height; y++)
+            for (int x = 0; x < i->width; x++)
+                if (s->voxels[(z * i->height + y) * i->width + x] > 0.5f) {
+                    const int at[3] = {x, y, z};
+                    for (int a = 0; a < 3; a++) {
+                        box[a][0] = at[a] < box[a][0] ? at[a] : box[a][0];
+                        box[a][1] = at[a] + 1 > box[a][1] ? at[a] + 1 : box[a][1];
+                    }
+                }
+    return box[0][1] > 0;
+}
+
+START_TEST(boxes_go_where_their_image_goes)
+{
+    if (!reads_nifti()) {
+        puts("skip boxes_go_where_their_image_goes this build reads no NIfTI");
+        return;
+    }
+    static const int straight[3] = {-1, -1, 1}, turned[3] = {1, 1, -1}, mixed[3] = {1, -1, -1}; /* the first are as packs have them: left, back, up */
+    static const struct {
+        const char *about;
+        const int *signs;
+        float spacing[3];
+        double asked;
+        int size[3];
+        bool crop;
+        int margin;
+        bool slices;
+    } cases[] = {
+        {"as it lies", NULL, {1, 1, 1}, 0, {24, 20, 12}, false, 0, false},
+        {"oriented", straight, {1, 1, 1}, 0, {24, 20, 12}, false, 0, false},
+        {"turned along all axes", turned, {1, 1, 1}, 0, {24, 20, 12}, false, 0, false},
+        {"turned along two", mixed, {1, 1, 1}, 0, {24, 20, 12}, false, 0, false},
+        {"padded", turned, {1, 1, 1}, 0, {24, 32, 16}, false, 0, false},
+        {"enlarged", turned, {1, 1, 1}, 0, {48, 40, 24}, false, 0, false},
+        {"reduced", mixed, {1, 1, 1}, 0, {12, 10, 6}, false, 0, false},
+        {"at a spacing, padded and cut off", turned, {1, 1, 2}, 1, {18, 24, 28}, false, 0, false},
+        {"cropped to the body", mixed, {1, 1, 1}, 0, {10, 8, 6}, true, 1, false},
+        {"cropped with a margin", turned, {1, 1, 1}, 0, {12, 10, 8}, true, 2, false},
+        {"slice by slice", turned, {1, 1, 1}, 0, {24, 20, 12}, false, 0, true},
+        {"slice by slice, enlarged and cropped", mixed, {1, 1, 1}, 0, {24, 20, 12}, true, 2, true},
+    };
+    static const int dims[3] = {24, 20, 12}, box[3][2] = {{4, 12}, {10, 16}, {2, 6}};
+    for (size_t i = 0; i < ANL_COUNT(cases); i++) {
+        const char *set = anl_arena_printf(arena, "set%zu", i), *out = anl_arena_printf(arena, "out%zu", i);
+        anl_folder_make(in_root(set));
+        write_boxed(anl_arena_printf(arena, "%s/a.nii", set), dims, cases[i].spacing, cases[i].signs, box);
+        write_text(anl_arena_printf(arena, "%s/boxes.csv", set), "file,class,x0,y0,z0,x1,y1,z1\na.nii,mass,4,10,2,12,16,6\n");
+        anl_pack_options o = options_of(set, out);
+        o.labels = NULL;
+        o.boxes = in_root(anl_arena_printf(arena, "%s/boxes.csv", set));
+        memcpy(o.size, cases[i].size, sizeof o.size);
+        o.spacing[0] = o.spacing[1] = o.spacing[2] = cases[i].asked;
+        o.crop_body = cases[i].crop;
+        o.margin = cases[i].margin;
+        o.shard_samples = 100;
+        o.form = cases[i].slices ? ANL_PACK_SLICES : ANL_PACK_AUTO;
+        const anl_pack_report report = packed(&o);
+        int with = 0;
+        for (int64_t k = 0; k < report.packed; k++) {
+            anl_sample sample;
+            int seen[3][2];
+            ck_assert_int_eq(anl_sample_read(in_root(anl_arena_printf(arena, "%s/train-00000.h5", out)), k, arena, &sample, problems), ANL_OK);
+            const bool there = bright(&sample, seen);
+            ck_assert_msg(sample.box_count == there, "%s: sample %d: %d boxes", cases[i].about, (int)k, sample.box_count);
+            with += there;
+            for (int a = 0; a < (cases[i].slices ? 2 : 3) && there; a++) /* all sizes here are whole multiples or parts: no edge falls within a voxel */
+                ck_assert_msg(fabs(sample.boxes[0].low[a] - seen[a][0]) < 1e-4 && fabs(sample.boxes[0].high[a] - seen[a][1]) < 1e-4,
+                              "%s: along %c the box is %g to %g, and bright is %d to %d", cases[i].about, "xyz"[a], sample.boxes[0].low[a], sample.boxes[0].high[a], seen[a][0],
+                              seen[a][1]);
+            if (there)
+                ck_assert_str_eq(sample.boxes[0].labels, "class mass");
+            anl_sample_free(&sample);
+        }
+        ck_assert_int_eq(with, cases[i].slices ? 4 : 1);
+        ck_assert_int_eq((int)report.boxes, with);
+        ck_assert_int_eq((int)report.boxes_outside, 0);
+    }
+}
+END_TEST
+
+START_TEST(boxes_that_are_in_no_sample_are_told)
+{
+    make_set("set", 3, "P%d");
+    write_text("set/boxes.csv", "file,class,x,y,width,height\n"
+                                "a00.tif,mass,1,2,3,4\n"
+                                "a00.tif,mass,-2,6,4,9\n" /* cut off by the image */
+                                "a01.tif,,,,,\n"          /* none */
+                                "a02.tif,mass,8,1,3,3\n"  /* outside */
+                                "b.tif,mass,1,2,3,4\n");  /* of no image */
+    anl_pack_options o = options_of("set", "out");
+    o.boxes = in_root("set/boxes.csv");
+    const anl_pack_report report = packed(&o);
+    ck_assert_int_eq((int)report.boxes, 2);
+    ck_assert_int_eq((int)report.most_boxes, 2);
+    ck_assert_int_eq((int)report.boxes_outside, 1);
+    int told = 0;
+    for (int i = 0; i < anl_diagnostics_count(problems); i++) {
+        const anl_diagnostic *d = anl_diagnostics_get(problems, i);
+        told += d->code == ANL_A_boxes_left_out && (strstr(d->message, "b.tif") ? d->span.line == 6 : strstr(d->message, "1 box lies outside") != NULL);
+    }
+    ck_assert_int_eq(told, 2);
+    anl_sample sample;
+    ck_assert_int_eq(anl_sample_read(in_root("out/train-00000.h5"), 0, arena, &sample, problems), ANL_OK);
+    static const double expected[2][4] = {{1, 2, 4, 6}, {0, 6, 2, 8}};
+    ck_assert_int_eq(sample.box_count, 2);
+    for (int b = 0; b < 2; b++)
+        for (int k = 0; k < 4; k++)
+            ck_assert_double_eq_tol((k < 2 ? sample.boxes[b].low : sample.boxes[b].high)[k % 2], expected[b][k], 1e-6);
+    anl_sample_free(&sample);
+    ck_assert_ptr_nonnull(strstr(text_of("out/manifest.json"), "\"most\": 2"));
+    /* Another table is another pack. */
+    o.overwrite = true;
+    write_text("set/boxes.csv", "file,x0,y0,x1,y1\na00.tif,1,2,3,4\n");
+    ck_assert_int_eq((int)packed(&o).boxes, 1);
+}
+END_TEST
+
+START_TEST(tables_of_boxes_are_judged)
+{
+    static const struct {
+        const char *table, *message;
+        int line;
+    } cases[] = {
+        {"file,class\na00.tif,mass\n", "does not say where its boxes are", 1},
+        {"file,x0,y0,x1\na00.tif,1,2,3\n", "does not say where its boxes are", 1},
+        {"file,x0,y0,x1,y1,z0\na00.tif,1,2,3,4,0\n", "does not say where its boxes are", 1},
+        {"file,x0,y0,x1,y1\n,1,2,3,4\n", "names no file", 2},
+        {"file,x0,y0,x1,y1\na00.tif,1,two,3,4\n", "`y0` is `two`, which is no number", 2},
+        {"file,x0,y0,x1,y1\na00.tif,1,2,3,0x4\n", "`y1` is `0x4`, which is no number", 2},
+        {"file,x0,y0,x1,y1\na00.tif,1,2,,4\n", "`x0` and `x1` belong together", 2},
+        {"file,x0,y0,x1,y1\na00.tif,,2,,4\n", "not along x and y", 2},
+        {"file,x0,y0,x1,y1\na01.tif,1,2,3,4\na00.tif,3,2,3,4\n", "x0 is 3 and x1 3; a box ends behind where it begins", 3},
+        {"file,x,y,width,height\na00.tif,3,2,3,-4\n", "its height is -4; it must be above 0", 2},
+        {"file,x0,y0,x1,y1,frame\na00.tif,1,2,3,4,-1\n", "frames are counted from 0", 2},
+        {"file,x0,y0,x1,y1,frame\na00.tif,1,2,3,4,0.5\n", "frames are counted from 0", 2},
+        {"file,x0,y0,x1,y1,sample\na00.tif,1,2,3,4,5\n", "are not sample", 1},
+        {"file,x0,y0,x1,y1,a/b\na00.tif,1,2,3,4,5\n", "no `/`", 1},
+        {"file,x0,y0,x1,y1\na00.tif,1,2,3\n", "has 4 cells", 2},
+    };
+    make_set("set", 3, "P%d");
+    for (size_t i = 0; i < ANL_COUNT(cases); i++) {
+        write_text("set/boxes.csv", cases[i].table);
+        anl_pack_options o = options_of("set", "out");
+        o.boxes = in_root("set/boxes.csv");
+        anl_pack_report report;
+        anl_diagnostics_free(&problems);
+        problems = anl_diagnostics_new();
+        ck_assert_msg(anl_pack(&o, &report, problems) == ANL_ERROR_FORMAT, "%s", cases[i].table);
+        const anl_diagnostic *d = found(ANL_A_labels_invalid);
+        ck_assert_msg(d && strstr(d->message, cases[i].message) && d->span.line == cases[i].line, "%s: line %d: %s", cases[i].table, d ? d->span.line : 0,
+                      d ? d->message : "nothing");
+        ck_assert_int_ne(access(in_root("out/manifest.json"), F_OK), 0);
+    }
+    anl_pack_options o = options_of("set", "out");
+    o.boxes = in_root("set/none.csv");
+    anl_pack_report report;
+    ck_assert_int_ne(anl_pack(&o, &report, problems), ANL_OK);
+    if (!reads_nifti())
+        return;
+    /* A volume's boxes need a z. */
+    anl_folder_make(in_root("deep"));
+    write_nifti("deep/a.nii", (int[3]){8, 8, 6}, (float[3]){1, 1, 1});
+    write_text("deep/boxes.csv", "file,x0,y0,x1,y1\na.nii,1,2,3,4\n");
+    o = options_of("deep", "out");
+    o.labels = NULL;
+    o.boxes = in_root("deep/boxes.csv");
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    ck_assert_int_eq(anl_pack(&o, &report, problems), ANL_ERROR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(found(ANL_A_labels_invalid)->message, "6 slices"));
+}
+END_TEST
+
+static anl_status opened(const anl_field *fields, int count, const anl_dataset_source *sources, int source_count, anl_dataset **set)
+{
+    const anl_dataset_options o = {.pattern = "out/train-*.h5", .sources = sources, .source_count = source_count, .folder = root, .label_fraction = 1};
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    return anl_dataset_open(&o, fields, count, problems, set);
+}
+
+static void expect_field(anl_dataset *set, int64_t sample, int field, int count, const float *values, const float *mask)
+{
+    float read[64], known[64];
+    ck_assert_int_eq(anl_dataset_read(set, sample, field, read, known, problems), ANL_OK);
+    for (int i = 0; i < count; i++)
+        ck_assert_msg(fabsf(read[i] - values[i]) < 1e-6f && (!mask || known[i] == mask[i]), "field %d of sample %d, value %d: %g (mask %g), not %g", field, (int)sample, i,
+                      read[i], mask ? known[i] : 0, values[i]);
+}
+
+START_TEST(boxes_become_fields)
+{
+    make_set("set", 3, "P%d");
+    write_text("set/boxes.csv", "file,class,score,x0,y0,x1,y1\n"
+                                "a02.tif,mass,0.5,0,2,4,8\n"
+                                "a00.tif,nodule,,2,2,4,6\n"
+                                "a02.tif,,0.25,4,0,8,1\n"
+                                "a02.tif,cyst,1,1,1,2,2\n");
+    anl_pack_options o = options_of("set", "out");
+    o.boxes = in_root("set/boxes.csv");
+    packed(&o);
+    o.boxes = NULL;
+    o.out = in_root("plain");
+    packed(&o);
+    const anl_field fields[] = {
+        {.name = "corners", .rank = 2, .axis = {"box", "corner"}, .size = {3, 4}, .boxes = "y0, x0, y1, x1", .has_mask = true},
+        {.name = "kind", .rank = 1, .axis = {"box"}, .size = {3}, .boxes = "class", .has_mask = true},
+        {.name = "hot", .rank = 2, .axis = {"box", "class"}, .size = {2, 3}, .boxes = "class", .has_mask = true},
+        {.name = "both", .rank = 2, .axis = {"box", "what"}, .size = {3, 2}, .boxes = "score,x1", .missing = 0.25, .has_missing = true, .has_mask = true},
+        {.name = "y"},
+    };
+    const anl_dataset_source sources[] = {{.name = "a", .pattern = "out/*.h5", .weight = 1}, {.name = "b", .pattern = "plain/*.h5", .weight = 1}};
+    for (int mixture = 0; mixture < 2; mixture++) {
+        anl_dataset *set;
+        ck_assert_int_eq(opened(fields, ANL_COUNT(fields), sources, mixture ? 2 : 0, &set), ANL_OK);
+        const anl_diagnostic *cut = found(ANL_A_boxes_cut); /* `hot` has room for two of three */
+        ck_assert_ptr_nonnull(cut);
+        ck_assert_ptr_nonnull(strstr(cut->message, "has 3 boxes, and `hot` takes the first 2"));
+        expect_field(set, 0, 0, 12, (float[]){0.25f, 0.25f, 0.75f, 0.5f, 0, 0, 0, 0, 0, 0, 0, 0}, (float[]){1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+        expect_field(set, 1, 0, 12, (float[12]){0}, (float[12]){0});
+        expect_field(set, 2, 0, 12, (float[]){0.25f, 0, 1, 0.5f, 0, 0.5f, 0.125f, 1, 0.125f, 0.125f, 0.25f, 0.25f}, (float[]){1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+        expect_field(set, 0, 1, 3, (float[]){2, 0, 0}, (float[]){1, 0, 0}); /* cyst, mass, nodule */
+        expect_field(set, 2, 1, 3, (float[]){1, 0, 0}, (float[]){1, 0, 1});
+        expect_field(set, 0, 2, 6, (float[]){0, 0, 1, 0, 0, 0}, (float[]){1, 1, 1, 0, 0, 0});
+        expect_field(set, 2, 2, 6, (float[]){0, 1, 0, 0, 0, 0}, (float[]){1, 1, 1, 0, 0, 0});
+        expect_field(set, 0, 3, 6, (float[]){0, 0.5f, 0, 0, 0, 0}, (float[]){0, 1, 0, 0, 0, 0});
+        expect_field(set, 2, 3, 6, (float[]){0.5f, 0.5f, 0, 1, 1, 0}, (float[]){1, 1, 0, 1, 1, 0}); /* a score of 0.25, and an x1 of a quarter, are missing */
+        expect_field(set, 2, 4, 1, (float[]){0}, NULL);
+        ck_assert_str_eq(anl_dataset_column(set, 0, 1), "x0");
+        ck_assert_str_eq(anl_dataset_column(set, 2, 1), "mass");
+        if (mixture) /* the other source knows nothing of boxes */
+            expect_field(set, 3, 0, 12, (float[12]){0}, (float[12]){0});
+        /* The loader has them as reading does. */
+        anl_loader *loader;
+        const anl_batch *batch;
+        ck_assert_int_eq(anl_loader_new(set, &(anl_loader_options){.batch = 3, .ordered = true}, problems, &loader), ANL_OK);
+        ck_assert_int_eq(anl_loader_next(loader, &batch, problems), ANL_OK);
+        ck_assert_float_eq(batch->values[0][24], 0.25f);
+        ck_assert_float_eq(batch->masks[0][24], 1);
+        ck_assert_float_eq(batch->masks[0][12], 0);
+        anl_loader_free(&loader);
+        anl_dataset_free(&set);
+    }
+    static const struct {
+        anl_field field;
+        const char *message;
+    } wrong[] = {
+        {{.name = "f", .rank = 2, .axis = {"box", "corner"}, .size = {3, 4}, .boxes = "y0, x0, y1, x1"}, "cannot say which of its 3"},
+        {{.name = "f", .rank = 0, .boxes = "x0", .has_mask = true}, "has 0 axes"},
+        {{.name = "f", .rank = 2, .axis = {"box", "corner"}, .size = {3, 3}, .boxes = "y0, x0, y1, x1", .has_mask = true}, "needs 3 columns, but 4 are given"},
+        {{.name = "f", .rank = 2, .axis = {"box", "corner"}, .size = {3, 2}, .boxes = "y0, kind", .has_mask = true}, "no column `kind` of boxes"},
+        {{.name = "f", .rank = 2, .axis = {"box", "class"}, .size = {3, 5}, .boxes = "class", .has_mask = true}, "has 3 words"},
+        {{.name = "f", .rank = 1, .axis = {"box"}, .size = {3}, .boxes = "class", .column = "y", .has_mask = true}, "not of both"},
+    };
+    for (size_t i = 0; i < ANL_COUNT(wrong); i++) {
+        anl_dataset *set;
+        ck_assert_int_eq(opened(&wrong[i].field, 1, NULL, 0, &set), ANL_ERROR_SPEC);
+        ck_assert_msg(found(ANL_A_field_mismatch) && strstr(found(ANL_A_field_mismatch)->message, wrong[i].message), "%s: %s", wrong[i].message,
+                      anl_diagnostics_get(problems, 0)->message);
+    }
+    anl_dataset *set;
+    ck_assert_int_eq(opened(fields, 1, &sources[1], 1, &set), ANL_ERROR_SPEC);
+    ck_assert_ptr_nonnull(strstr(found(ANL_A_field_mismatch)->message, "there are no boxes"));
 }
 END_TEST
 
@@ -662,6 +969,10 @@ int main(void)
         T(the_body_is_the_largest_region),
         T(cropping_keeps_voxels_and_margin),
         T(scans_are_brought_to_a_spacing),
+        T(boxes_go_where_their_image_goes),
+        T(boxes_that_are_in_no_sample_are_told),
+        T(tables_of_boxes_are_judged),
+        T(boxes_become_fields),
         T(histograms_have_fixed_bins),
         T(damaged_manifests_are_refused),
 #undef T

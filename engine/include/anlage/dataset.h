@@ -24,6 +24,10 @@ typedef struct anl_field {
     /* For labels: name of a column, a comma-separated list of columns, or NULL: a column (or columns `name.*`) called like the field.
      * A column of words is its code (0, 1, ... by sorted word) without axes, one-hot with an axis as long as its list of words. */
     const char *column;
+    /* For what is known of boxes: names of columns of them, separated by commas, in the order of the field's last axis; its first axis is as long as the
+     * most boxes that a sample is read with: those behind them are left out, and where there are fewer, the rest is missing. Corners (x0, y0, z0, x1, y1,
+     * z1) are shares of the image, 0 to 1. A column of words stands alone, as of labels. Or NULL. */
+    const char *boxes;
     const char *unit;    /* images: the unit of the values, "HU"; NULL: none, values are about 0 (black) to 1 (white) */
     anl_span span;       /* where the spec declares it */
 } anl_field;
@@ -131,6 +135,10 @@ typedef struct anl_pack_options {
     int input_count;
     const char *labels;        /* labels.csv or NULL; its first column is the file (relative to the csv's folder or an input folder), or a folder, all
                                   images of which then have the row's labels */
+    const char *boxes;         /* boxes.csv or NULL: first the file, then x0, y0, x1, y1 (volumes: z0, z1, too) or x, y, width, height (z, depth): the first
+                                  and beyond the last pixel of the file as it lies there, slices of a series counted along its normal; frame, of files with
+                                  several: counted from 0, else all; other columns say something of the box, as those of labels.csv of the image. A row whose
+                                  cells are empty there says that the image has none, as does an image without a row */
     const char *axes;          /* of these arrays, letters of n (images), z, y, x, c in their order, "ncyx"; NULL: by their number, yx, nyx, nyxc or nzyx
                                   (whether there are 1 or 3 along the last), nzyxc */
     const char *const *labels_from; /* … and instead of labels: FILE.h5:/NAME for each column, a list of numbers or strings as long as the one input */
@@ -176,6 +184,7 @@ typedef struct anl_pack_report {
     int64_t train, valid, test;       /* samples */
     int64_t patients;                 /* 0: not known */
     int64_t repeated, dropped;        /* files whose pixels another file has, too; those of them that were not packed again */
+    int64_t boxes, most_boxes, boxes_outside; /* in samples, of one of them, and left out as they lie outside of what is packed */
     int shards, resumed;              /* resumed: that were finished before */
 } anl_pack_report;
 /* Writes OUT/train-00000.h5 …, valid-…, test-…, and OUT/manifest.json. Unreadable images become warnings A0807 and are counted.

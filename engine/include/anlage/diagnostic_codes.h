@@ -106,6 +106,8 @@
     X(817, WARNING, ids_in_names)                                                                                      \
     X(818, ERROR, salt_unusable)                                                                                       \
     X(819, ERROR, pack_altered)                                                                                        \
+    X(820, WARNING, boxes_left_out)                                                                                    \
+    X(821, WARNING, boxes_cut)                                                                                         \
     X(830, ERROR, preview_output)                                                                                      \
     X(831, ERROR, preview_missing)                                                                                     \
     X(832, ERROR, preview_empty)                                                                                       \

@@ -27,6 +27,7 @@ typedef struct anl_scan {
     double spacing[3]; /* mm from centre to centre along x, y, z; 0: not known */
     bool oriented;
     double affine[3][4]; /* from voxel (x, y, z, 1) to mm in the patient: to the left, to the back, upwards (LPS, as in DICOM) */
+    int turned[3];       /* axis a (x, y, z) is axis |turned[a]| - 1 of the file, backwards where it is negative: 1, 2, 3 is as it lies there */
     bool segmentation;   /* its values number what a voxel belongs to: it is no image */
     double window[2];    /* centre and width of the values worth showing, as the file says; width 0: none */
     char modality[16];   /* a word of the modality table ("ct", "mr", "radiograph", "ultrasound", …) or "" */
