@@ -157,6 +157,8 @@ static void run_jpeg(const char *bytes, size_t length) { read_with(&anl_reader_j
 
 /* ---- shards ---- */
 
+enum { BOXES = 2 }; /* room of a field */
+
 /* A few samples: through HDF5 and past it, which must come to the same. */
 static void read_samples(anl_shard *shard)
 {
@@ -183,6 +185,39 @@ static void read_samples(anl_shard *shard)
 }
 
 /* *first: the name of the first column, or NULL. */
+/* *first: a column of boxes, if any. */
+static void read_boxes(const anl_shard *shard, anl_arena *arena, const char **first)
+{
+    char reason[ANL_REASON_SIZE] = "";
+    int64_t *places;
+    if (anl_shard_boxes(shard, &places, reason) != ANL_OK) {
+        MUST(reason[0] && !places);
+        return;
+    }
+    for (int64_t i = 0; places && i < shard->count; i++)
+        MUST(places[0] == 0 && places[i] <= places[i + 1]);
+    const char **columns;
+    int column_count;
+    if (anl_shard_box_columns(shard, arena, &columns, &column_count, reason) != ANL_OK)
+        column_count = 0;
+    *first = column_count > 0 ? columns[0] : NULL;
+    for (int c = 0; places && c < column_count && c < 8; c++) {
+        double *values;
+        char **words;
+        size_t word_count;
+        int axis;
+        if (anl_shard_box_labels(shard, places[shard->count], columns[c], &values, &words, &word_count, reason) == ANL_OK)
+            for (int64_t i = 0; words && i < places[shard->count]; i++)
+                MUST(isnan(values[i]) || (values[i] >= 0 && values[i] < (double)word_count && strlen(words[(int64_t)values[i]]) < SIZE_MAX));
+        else
+            MUST(!values && !words);
+        MUST(anl_shard_corner(&shard->image, columns[c], &axis) >= 0);
+        free(values);
+        free(words);
+    }
+    free(places);
+}
+
 static void read_columns(const anl_shard *shard, anl_arena *arena, const char **first)
 {
     char reason[ANL_REASON_SIZE] = "";
@@ -218,25 +253,32 @@ static void read_columns(const anl_shard *shard, anl_arena *arena, const char **
     }
 }
 
-/* As a recipe reads it, with the label, if any. */
-static void read_dataset(const char *path, const anl_shard_image *image, const char *label)
+/* As a recipe reads it, with the label and what is known of boxes, if any. */
+static void read_dataset(const char *path, const anl_shard_image *image, const char *label, const char *box)
 {
     const anl_field fields[] = {
         {.name = "image", .rank = 3, .axis = {"channel", "y", "x"}, .size = {image->channels, image->height, image->width},
          .unit = image->values == ANL_VALUES_UNIT ? "HU" : NULL},
         {.name = "label", .column = label, .has_mask = true},
+        {.name = "box", .rank = 1, .axis = {"box"}, .size = {BOXES}, .boxes = box, .has_mask = true},
     };
+    anl_field used[3] = {fields[0]};
+    int count = 1;
+    for (int f = 1; f < 3; f++)
+        if (f == 1 ? label : box)
+            used[count++] = fields[f];
     const anl_dataset_options options = {.pattern = path, .label_fraction = 1};
     anl_diagnostics *diagnostics = anl_diagnostics_new();
     anl_dataset *dataset = NULL;
-    anl_status status = anl_dataset_open(&options, fields, label ? 2 : 1, diagnostics, &dataset);
+    anl_status status = anl_dataset_open(&options, used, count, diagnostics, &dataset);
     if (status == ANL_OK) {
-        float *values = malloc(sizeof *values * (size_t)(image->channels * image->height * image->width)), value, mask;
+        float *values = malloc(sizeof *values * (size_t)(image->channels * image->height * image->width)), few[BOXES], masks[BOXES];
         const int64_t last = anl_dataset_count(dataset) - 1;
         status = anl_dataset_read(dataset, last, 0, values, NULL, diagnostics);
-        if (status == ANL_OK && label) {
-            status = anl_dataset_read(dataset, last, 1, &value, &mask, diagnostics);
-            MUST(status != ANL_OK || mask == 0 || mask == 1);
+        for (int f = 1; f < count && status == ANL_OK; f++) {
+            status = anl_dataset_read(dataset, last, f, few, masks, diagnostics);
+            for (int i = 0; i < (used[f].boxes ? BOXES : 1); i++)
+                MUST(status != ANL_OK || masks[i] == 1 || (masks[i] == 0 && few[i] == 0));
         }
         anl_dataset_patient(dataset, 0);
         anl_dataset_free(&dataset);
@@ -254,6 +296,8 @@ static void read_shown(const char *path)
     anl_sample sample;
     if (anl_sample_read(path, 0, arena, &sample, diagnostics) == ANL_OK) {
         MUST(sample.voxels && sample.file && sample.labels && sample.unit && sample.modality);
+        for (int b = 0; b < sample.box_count; b++)
+            MUST(sample.boxes[b].labels);
         anl_sample_free(&sample);
     } else
         MUST(anl_diagnostics_errors(diagnostics) > 0);
@@ -277,7 +321,7 @@ static void run_shard(const char *bytes, size_t length)
     MUST(write(file.descriptor, bytes, length) == (ssize_t)length);
     anl_arena *arena = anl_arena_new();
     char reason[ANL_REASON_SIZE] = "";
-    const char *label = NULL;
+    const char *label = NULL, *box = NULL;
     anl_shard shard;
     anl_hdf5_lock();
     const anl_status status = anl_shard_open(file.path, &shard, reason);
@@ -287,13 +331,14 @@ static void run_shard(const char *bytes, size_t length)
     if (small) {
         read_samples(&shard);
         read_columns(&shard, arena, &label);
+        read_boxes(&shard, arena, &box);
     }
     if (status == ANL_OK)
         anl_shard_close(&shard);
     anl_hdf5_unlock();
     fuzz_files_read += status == ANL_OK;
     if (small) {
-        read_dataset(file.path, &image, label);
+        read_dataset(file.path, &image, label, box);
         read_shown(file.path);
     }
     anl_arena_free(&arena);
