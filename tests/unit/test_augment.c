@@ -2,7 +2,7 @@
  * In: small specs. Out: check's report. On the host in float64 without fusion and in float32 with it. */
 #include "spec_fixture.h"
 
-#define IMPORTS "import: [lib/augment.yaml, lib/augment_geometry.yaml, lib/augment_intensity.yaml]\n"
+#define IMPORTS "import: [lib/augment.yaml, lib/augment_geometry.yaml, lib/augment_intensity.yaml, lib/boxes.yaml]\n"
 #define TWO "data: {train: {shards: none, fields: {x: {axes: {channel: 1, y: 12, x: 10}}, v: {axes: {channel: 1, z: 6, y: 6, x: 6}}}}}\n"
 
 enum { B = 3, H = 12, W = 10, D = 6, PLANE = B * H * W, SOLID = B * D * D * D };
@@ -204,6 +204,200 @@ START_TEST(a_chain_is_its_product)
 }
 END_TEST
 
+/* ---- boxes ---- */
+
+/* Solves the top left 3 x 3 of a [4][4] matrix for b, by Cramer's rule. */
+static void solve(const double *m, const double b[3], double x[3])
+{
+    double a[4][3][3], determinant[4];
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++)
+                a[k][i][j] = k == j + 1 ? b[i] : m[4 * i + j];
+        determinant[k] = a[k][0][0] * (a[k][1][1] * a[k][2][2] - a[k][1][2] * a[k][2][1]) - a[k][0][1] * (a[k][1][0] * a[k][2][2] - a[k][1][2] * a[k][2][0]) +
+                         a[k][0][2] * (a[k][1][0] * a[k][2][1] - a[k][1][1] * a[k][2][0]);
+    }
+    for (int i = 0; i < 3; i++)
+        x[i] = determinant[i + 1] / determinant[0];
+}
+
+/* Where a box lies after all its corners have gone through the matrix; sizes along z, y, x. Returns the share that is left. */
+static double through_matrix(const double *m, const float *corners, int axes, const int size[3], double out[6])
+{
+    double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {-INFINITY, -INFINITY, -INFINITY}, seen = 1;
+    for (int corner = 0; corner < 8; corner++) {
+        double from[3] = {0}, to[3];
+        for (int a = 0; a < 3; a++) {
+            const int axis = a - (3 - axes);
+            from[a] = (axis >= 0 ? (corners[(corner >> a & 1 ? axes : 0) + axis] - 0.5) * size[a] : 0) - m[4 * a + 3];
+        }
+        solve(m, from, to);
+        for (int a = 0; a < 3; a++) {
+            low[a] = fmin(low[a], to[a] / size[a] + 0.5);
+            high[a] = fmax(high[a], to[a] / size[a] + 0.5);
+        }
+    }
+    for (int axis = 0; axis < axes; axis++) {
+        const int a = axis + 3 - axes;
+        out[axis] = fmin(fmax(low[a], 0), 1);
+        out[axes + axis] = fmin(fmax(high[a], 0), 1);
+        seen *= (out[axes + axis] - out[axis]) / fmax(high[a] - low[a], 1e-9);
+    }
+    return seen;
+}
+
+/* fetch, with the axes in this order: "batch box corner". */
+static void fetch_in(fixture *f, const char *name, const char *order, int64_t count, double *out)
+{
+    double *stored = malloc(sizeof *stored * (size_t)count);
+    fetch(f, name, count, stored);
+    const anl_port *port = &f->phase->program->outputs[anl_session_output(f->phase, name)];
+    int place[8], rank = 0;
+    char text[64];
+    snprintf(text, sizeof text, "%s", order);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        place[rank] = -1;
+        for (int a = 0; a < port->rank; a++)
+            if (!strcmp(port->axis[a], word))
+                place[rank] = a;
+        ck_assert_msg(place[rank++] >= 0, "%s has no axis %s", name, word);
+    }
+    ck_assert_int_eq(rank, port->rank);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t rest = i, at[8], from = 0;
+        for (int a = rank - 1; a >= 0; rest /= port->size[place[a--]])
+            at[place[a]] = rest % port->size[place[a]];
+        for (int a = 0; a < rank; a++)
+            from = from * port->size[a] + at[a];
+        out[i] = stored[from];
+    }
+    free(stored);
+}
+
+START_TEST(boxes_follow_their_image)
+{
+    enum { BOXES = 2, SIDE = 16 };
+    static const char spec[] = "anlage: 1\n" IMPORTS "params: {batch: 3}\n"
+        "data: {train: {shards: none, fields: {x: {axes: {channel: 1, y: 12, x: 10}}, v: {axes: {channel: 1, z: 6, y: 6, x: 6}},\n"
+        "  c: {axes: {box: 2, corner: 4}}, s: {axes: {box: 2, corner: 6}}}}}\n"
+        "graph:\n"
+        "  plane: [affine_start(x), affine_crop: {image: x, area: [0.3, 0.9], aspect: [0.7, 1.4]}, affine_rotation: {degrees: [-40.0, 40.0]}, affine_flip,\n"
+        "    affine_shear: {shear: [-0.3, 0.3]}, affine_translation: {y: [-2.0, 2.0], x: [-2.0, 2.0]}]\n"
+        "  solid: [affine_start(v), affine_crop: {image: v}, affine_rotation: {degrees: [-40.0, 40.0], about: 1}, affine_rotation: {degrees: [-30.0, 30.0], as: second},\n"
+        "    affine_stretch: {along: 0}, affine_translation: {depth: [-1.0, 1.0], as: third}]\n"
+        "  straight: [affine_start(x), affine_crop: {image: x, area: [0.6, 0.9]}, affine_flip: {probability: 1}]\n"
+        "  moved: affine_boxes(c, matrix=plane, image=x)\n"
+        "  turned: affine_boxes(s, matrix=solid, image=v)\n"
+        "  mirrored: affine_boxes(c, matrix=straight, image=x)\n"
+        "  view: affine_sample(straight, image=x, size=16)\n"
+        "  moved_corners: moved.corners\n"
+        "  moved_seen: moved.seen\n"
+        "  turned_corners: turned.corners\n"
+        "  turned_seen: turned.seen\n"
+        "  mirrored_corners: mirrored.corners\n";
+    static const char *const fetches[] = {"plane", "solid", "moved_corners", "moved_seen", "turned_corners", "turned_seen", "mirrored_corners", "view"};
+    static const int flat[3] = {1, H, W}, deep[3] = {D, D, D};
+    float x[PLANE] = {0}, v[SOLID] = {0}, c[B * BOXES * 4] = {0}, s[B * BOXES * 6] = {0}, *fields[] = {x, v, c, s};
+    for (int b = 0; b < B; b++) { /* the first box is what is bright in x; the second one of the first image is none */
+        const int rows[2] = {3 + b, 9}, columns[2] = {2, 6 + b};
+        for (int y = rows[0]; y < rows[1]; y++)
+            for (int k = columns[0]; k < columns[1]; k++)
+                x[H * W * b + W * y + k] = 1;
+        const float corners[4] = {(float)rows[0] / H, (float)columns[0] / W, (float)rows[1] / H, (float)columns[1] / W};
+        memcpy(c + 8 * b, corners, sizeof corners);
+        for (int k = 0; k < 4 && b > 0; k++)
+            c[8 * b + 4 + k] = k < 2 ? 0.05f * (float)b : 0.3f + 0.2f * (float)(k - 2);
+        for (int k = 0; k < 12; k++)
+            s[12 * b + k] = k % 6 < 3 ? 0.1f * (float)(k % 3 + b) : 0.5f + 0.1f * (float)(k % 3 + k / 6);
+    }
+    double matrix[2][B * 16], moved[B * BOXES * 4], moved_seen[B * BOXES], turned[B * BOXES * 6], turned_seen[B * BOXES], mirrored[B * BOXES * 4], view[B * SIDE * SIDE];
+    fixture f;
+    open_spec(&f, spec, _i == 0, fetches, 8);
+    for (int step = 0; step < 4; step++) {
+        step_fields(&f, step, fields);
+        fetch_in(&f, "plane", "batch to from", B * 16, matrix[0]);
+        fetch_in(&f, "solid", "batch to from", B * 16, matrix[1]);
+        fetch_in(&f, "moved_corners", "batch box corner", B * BOXES * 4, moved);
+        fetch_in(&f, "moved_seen", "batch box", B * BOXES, moved_seen);
+        fetch_in(&f, "turned_corners", "batch box corner", B * BOXES * 6, turned);
+        fetch_in(&f, "turned_seen", "batch box", B * BOXES, turned_seen);
+        fetch_in(&f, "mirrored_corners", "batch box corner", B * BOXES * 4, mirrored);
+        fetch_in(&f, "view", "batch channel y x", B * SIDE * SIDE, view);
+        for (int i = 0; i < B * BOXES; i++) {
+            double expected[6], seen = through_matrix(matrix[0] + 16 * (i / BOXES), c + 4 * i, 2, flat, expected);
+            for (int k = 0; k < 4; k++)
+                ck_assert_double_eq_tol(moved[4 * i + k], expected[k], 5e-6);
+            ck_assert_double_eq_tol(moved_seen[i], i == 1 ? 0 : seen, 2e-5);
+            seen = through_matrix(matrix[1] + 16 * (i / BOXES), s + 6 * i, 3, deep, expected);
+            for (int k = 0; k < 6; k++)
+                ck_assert_double_eq_tol(turned[6 * i + k], expected[k], 5e-6);
+            ck_assert_double_eq_tol(turned_seen[i], seen, 2e-5);
+        }
+        for (int b = 0; b < B; b++) { /* what is bright in the view lies in the box, and reaches its edges to a pixel */
+            double low[2] = {SIDE, SIDE}, high[2] = {0, 0};
+            for (int y = 0; y < SIDE; y++)
+                for (int k = 0; k < SIDE; k++)
+                    if (view[SIDE * SIDE * b + SIDE * y + k] > 0.5) {
+                        low[0] = fmin(low[0], y);
+                        low[1] = fmin(low[1], k);
+                        high[0] = fmax(high[0], y + 1);
+                        high[1] = fmax(high[1], k + 1);
+                    }
+            for (int a = 0; a < 2; a++) {
+                ck_assert_double_eq_tol(mirrored[8 * b + a] * SIDE, low[a], 1);
+                ck_assert_double_eq_tol(mirrored[8 * b + 2 + a] * SIDE, high[a], 1);
+            }
+        }
+    }
+    close_spec(&f);
+}
+END_TEST
+
+START_TEST(boxes_overlap)
+{
+    static const char spec[] = "anlage: 1\n" IMPORTS "params: {batch: 3}\n"
+        "data: {train: {shards: none, fields: {a: {axes: {box: 2, corner: 4}}, b: {axes: {box: 2, corner: 4}}, c: {axes: {corner: 6}}, d: {axes: {corner: 6}}}}}\n"
+        "graph:\n"
+        "  pairs: box_overlap(a, rename(b, box=other))\n"
+        "  same: box_overlap(a, b)\n"
+        "  general: box_generalised_overlap(a, b)\n"
+        "  solid: box_overlap(c, d)\n"
+        "  deep: box_generalised_overlap(c, d)\n"
+        "  area: box_area(a)\n";
+    static const char *const fetches[] = {"pairs", "same", "general", "solid", "deep", "area"};
+    /* by hand: equal; half of each; apart; one in the other; touching; none */
+    float a[B * 8] = {0, 0, 0.5f, 0.5f, 0, 0, 0.5f, 0.5f, 0, 0, 0.5f, 0.5f, 0, 0, 1, 1, 0, 0, 0.5f, 0.5f, 0, 0, 0, 0};
+    float b[B * 8] = {0, 0, 0.5f, 0.5f, 0, 0.25f, 0.5f, 0.75f, 0.75f, 0.75f, 1, 1, 0.25f, 0.25f, 0.5f, 0.75f, 0, 0.5f, 0.5f, 1, 0, 0, 0.5f, 0.5f};
+    float c[B * 6] = {0, 0, 0, 1, 1, 0.5f, 0, 0, 0, 0.5f, 0.5f, 0.5f, 0, 0, 0, 1, 1, 1}, d[B * 6] = {0, 0, 0, 1, 1, 1, 0.25f, 0, 0, 0.75f, 0.5f, 0.5f, 0, 0, 0, 1, 1, 1};
+    static const double same[6] = {1, 1.0 / 3, 0, 0.125, 0, 0}, general[6] = {1, 1.0 / 3, 0 - (1 - 0.3125), 0.125, 0, 0}, solid[3] = {0.5, 1.0 / 3, 1};
+    float *fields[] = {a, b, c, d};
+    double pairs[B * 4], out[B * 2], areas[B * 2];
+    fixture f;
+    open_spec(&f, spec, _i == 0, fetches, 6);
+    step_fields(&f, 0, fields);
+    fetch_in(&f, "same", "batch box", B * 2, out);
+    fetch_in(&f, "pairs", "batch box other", B * 4, pairs);
+    fetch_in(&f, "area", "batch box", B * 2, areas);
+    for (int i = 0; i < B * 2; i++) {
+        ck_assert_double_eq_tol(out[i], same[i], 1e-6);
+        ck_assert_double_eq_tol(pairs[4 * (i / 2) + 3 * (i % 2)], same[i], 1e-6); /* the diagonal */
+        ck_assert_double_eq_tol(areas[i], (a[4 * i + 2] - a[4 * i]) * (a[4 * i + 3] - a[4 * i + 1]), 1e-6);
+    }
+    ck_assert_double_eq_tol(pairs[1], 1.0 / 3, 1e-6); /* the first of a with the second of b */
+    fetch_in(&f, "general", "batch box", B * 2, out);
+    for (int i = 0; i < B * 2 - 1; i++)
+        ck_assert_double_eq_tol(out[i], general[i], 1e-6);
+    ck_assert_double_eq_tol(out[5], 0, 1e-6); /* a box of no area within another's */
+    fetch(&f, "solid", B, out);
+    for (int i = 0; i < B; i++)
+        ck_assert_double_eq_tol(out[i], solid[i], 1e-6);
+    fetch(&f, "deep", B, out);
+    for (int i = 0; i < B; i++)
+        ck_assert_double_eq_tol(out[i], solid[i], 1e-6); /* the box around both is both */
+    close_spec(&f);
+}
+END_TEST
+
 static void moments_of(const double *x, int count, double *mean, double *deviation)
 {
     double sum = 0, squares = 0;
@@ -377,6 +571,8 @@ int main(void)
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, nothing_changes_at_strength_zero, 0, 2);
     tcase_add_loop_test(cases, affine_steps_do_what_they_say, 0, 2);
+    tcase_add_loop_test(cases, boxes_follow_their_image, 0, 2);
+    tcase_add_loop_test(cases, boxes_overlap, 0, 2);
     tcase_add_loop_test(cases, a_chain_is_its_product, 0, 2);
     tcase_add_loop_test(cases, noises_have_their_statistics, 0, 2);
     tcase_add_loop_test(cases, draws_are_shared_where_they_are_made_before_the_views, 0, 2);
