@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <anlage/dataset.h>
 #include <anlage/diagnostic_codes.h>
 #include <anlage/modality.h>
 
@@ -959,13 +960,16 @@ anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[
                   : anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its boxes");
 }
 
+int anl_corner_axis(const char *column)
+{
+    return column[0] >= 'x' && column[0] <= 'z' && (column[1] == '0' || column[1] == '1') && !column[2] ? column[0] - 'x' : -1;
+}
+
 int anl_shard_corner(const anl_shard_image *image, const char *name, int *axis)
 {
     const int sizes[] = {image->width, image->height, image->depth};
-    if (name[0] < 'x' || name[0] > 'z' || (name[1] != '0' && name[1] != '1') || name[2])
-        return 0;
-    *axis = name[0] - 'x';
-    return sizes[*axis];
+    *axis = anl_corner_axis(name);
+    return *axis < 0 ? 0 : sizes[*axis];
 }
 
 anl_status anl_shard_patients(const anl_shard *shard, int64_t **rows, char ***names, size_t *name_count,

@@ -13,6 +13,7 @@ static anl_lint_family *const families[] = {
     anl_lint_untaken,
     anl_lint_structure,
     anl_lint_modality,
+    anl_lint_boxes,
     anl_lint_resources,
     anl_lint_numerics,
     anl_lint_rates,

@@ -37,6 +37,7 @@ typedef struct anl_lint_listener {
 typedef void anl_lint_family(anl_lint_pass *pass);
 anl_lint_family anl_lint_untaken;
 anl_lint_family anl_lint_modality; /* 11: images and what is done to them; shards */
+anl_lint_family anl_lint_boxes;    /* 11: boxes in images */
 anl_lint_family anl_lint_structure; /* 04: what the graph shows of axes */
 anl_lint_family anl_lint_numerics; /* 10: what cannot learn, or leaves float32 */
 anl_lint_family anl_lint_rates;    /* 10: schedules, optimizer rules, teachers */

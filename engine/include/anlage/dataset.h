@@ -32,6 +32,9 @@ typedef struct anl_field {
     anl_span span;       /* where the spec declares it */
 } anl_field;
 
+/* The axis of a corner of boxes by the name of its column, "x0" or "z1": 0 for x, 1 for y, 2 for z; -1: it is no corner. */
+int anl_corner_axis(const char *column);
+
 typedef struct anl_dataset anl_dataset;
 /* One source of a mixture. */
 typedef struct anl_dataset_source {

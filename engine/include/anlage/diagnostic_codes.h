@@ -165,6 +165,7 @@
     X(1113, ERROR, patient_in_two_splits)                                                                              \
     X(1114, WARNING, patient_in_two_packs)                                                                             \
     X(1115, WARNING, modality_mismatch)                                                                                \
+    X(1116, WARNING, boxes_unmoved)                                                                                    \
     /* 12 resources */                                                                                                 \
     X(1201, ERROR, memory_exceeded)                                                                                    \
     X(1202, ERROR, assume_invalid)
