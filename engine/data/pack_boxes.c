@@ -289,6 +289,9 @@ anl_status anl_pack_place_boxes(const anl_pack_state *p, const anl_pack_entry *e
     const bool volume = p->schema.image.volume;
     const int slices = volume ? 1 : r->depth;
     int64_t capacity = 0;
+    bool *somewhere = calloc((size_t)(end - first) + 1, sizeof *somewhere);
+    if (!somewhere)
+        return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its boxes");
     for (int k = 0; k < r->count; k++)
         for (int64_t i = first; i < end; i++) {
             const int64_t row = b->rows[i];
@@ -320,19 +323,18 @@ anl_status anl_pack_place_boxes(const anl_pack_state *p, const anl_pack_entry *e
             if (r->box_count == capacity) {
                 capacity = 2 * capacity + 8;
                 anl_pack_box *more = realloc(r->boxes, sizeof *more * (size_t)capacity);
-                if (!more)
+                if (!more) {
+                    free(somewhere);
                     return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its boxes");
+                }
                 r->boxes = more;
             }
             r->boxes[r->box_count++] = box;
+            somewhere[i - first] = true;
         }
-    /* which rows are seen in none */
-    for (int64_t i = first; i < end; i++) {
-        bool seen = false;
-        for (int k = 0; k < r->box_count && !seen; k++)
-            seen = r->boxes[k].row == b->rows[i];
-        r->boxes_outside += !seen;
-    }
+    for (int64_t i = first; i < end; i++)
+        r->boxes_outside += !somewhere[i - first];
+    free(somewhere);
     return ANL_OK;
 }
 

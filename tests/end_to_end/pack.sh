@@ -9,8 +9,8 @@ kills=${ANLAGE_KILLS:-4}
 "$build/samples/phantoms" "$work/images" 60 3 || exit 1
 head -c 32 /dev/zero > "$work/salt"
 # Shards of 3 samples: many, so that there is much to be killed between.
-pack() { "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 48 --shard-samples 3 --salt "$work/salt" --threads 1 "$@"; }
-pack_itself() { exec "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --size 48 --shard-samples 3 --salt "$work/salt" --threads 1 "$@"; } # as a job, which a signal reaches
+pack() { "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --boxes "$work/images/boxes.csv" --size 48 --shard-samples 3 --salt "$work/salt" --threads 1 "$@"; }
+pack_itself() { exec "$anlage" pack "$work/images" --labels "$work/images/labels.csv" --boxes "$work/images/boxes.csv" --size 48 --shard-samples 3 --salt "$work/salt" --threads 1 "$@"; } # as a job, which a signal reaches
 unfinished() { find "$1/.anlage-pack" -name '*.part' 2> /dev/null | wc -l; }
 same() { # NAME A B
     if diff -r "$2" "$3" > "$work/output" 2>&1; then ok "$1"; else not_ok "$1" "$(head -n 1 "$work/output")"; fi
