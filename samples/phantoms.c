@@ -540,6 +540,7 @@ typedef struct making {
     enum format format;
     bool volumes;
     bool series; /* a file a slice */
+    int only;   /* the one modality that is made, or -1 */
     int slices; /* of a volume; the body is as long for few as for many */
     FILE *labels, *boxes;
 } making;
@@ -676,7 +677,13 @@ static bool parse_arguments(int argc, char **argv, making *m, unsigned long long
             m->slices = (int)slices;
             continue;
         }
-        if (a < argc && !strcmp(argv[a], "--format") && ++a < argc)
+        if (a < argc && !strcmp(argv[a], "--modality") && ++a < argc) {
+            for (int k = 0; k < MODALITIES; k++)
+                if (!strcmp(argv[a], modality_names[k])) {
+                    m->only = k;
+                    known = true;
+                }
+        } else if (a < argc && !strcmp(argv[a], "--format") && ++a < argc)
             for (int f = 0; f < FORMATS; f++)
                 if (!strcmp(argv[a], formats[f])) {
                     m->format = (enum format)f;
@@ -690,10 +697,11 @@ static bool parse_arguments(int argc, char **argv, making *m, unsigned long long
 
 int main(int argc, char **argv)
 {
-    making m = {.slices = SLICES};
+    making m = {.slices = SLICES, .only = -1};
     unsigned long long count = 0;
     if (!parse_arguments(argc, argv, &m, &count)) {
         fprintf(stderr, "usage: phantoms OUT COUNT SEED [--format tiff|dicom|nifti] [--volumes] [--slices N] [--series]\n"
+                        "                               [--modality projection|ct|mr|ultrasound]\n"
                         "  writes COUNT images or volumes (1 to 10000000), labels.csv and boxes.csv to the folder OUT; SEED is a number\n");
         return 2;
     }
@@ -713,6 +721,8 @@ int main(int argc, char **argv)
     unsigned long long made = 0;
     for (int number = 0; good && made < count; number++) {
         const patient p = make_patient(m.seed, number);
+        if (m.only >= 0 && (int)p.modality != m.only)
+            continue;
         random_stream counts = stream_of(m.seed, (uint64_t)number, 1);
         const int images = between(&counts, 2, 4);
         for (int i = 0; good && i < images && made < count; i++, made++)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole path on images made here: pack, pretrain, fine-tune from scratch and from the pretrained encoder, compare.
-# In: nothing (needs no GPU, no data). Out: build/quickstart/, and both test AUCs on the terminal.
+# In: nothing (needs no GPU, no data). Out: build/quickstart/ with sheets to look at (preview.html, ct.html, mr.html), and both test AUCs on the terminal.
 # Settings: ANLAGE_DEVICE (auto), QUICKSTART_IMAGES (3000), QUICKSTART_OUT (build/quickstart).
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,17 +19,29 @@ mkdir -p "$out"
 begin=$(date +%s)
 say() { printf '\n== %s (%ss)\n' "$1" "$(($(date +%s) - begin))"; }
 
-say "1/5 making $images phantom images of four modalities (16-bit TIFF)"
+say "1/6 making $images phantom images of four modalities (16-bit TIFF)"
 build/samples/phantoms "$out/images" "$images" 1
 
-say "2/5 packing them into shards, split by patient"
-"$anlage" pack "$out/images" --labels "$out/images/labels.csv" --size 64 --keep-ids --out "$out/shards"
+say "2/6 packing them into shards, split by patient"
+"$anlage" pack "$out/images" --labels "$out/images/labels.csv" --boxes "$out/images/boxes.csv" --size 64 --keep-ids --out "$out/shards"
 
 # Some of them and their views, to look at in a browser.
 "$anlage" preview specs/pretrain/swav.yaml -o "$out/preview.html" --device "$device" \
     --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set global_area="[0.5, 1.0]" --set local_area="[0.1, 0.4]"
 
-say "3/5 pretraining without labels"
+say "3/6 volumes: CT as DICOM, MR as NIfTI, packed, and a sheet of each"
+volumes() { # MODALITY FORMAT, options of pack
+    made=$out/volumes-$1 shards=$out/volumes-$1-shards spec=specs/pretrain/swav_volumes.yaml
+    build/samples/phantoms "$made" 20 1 --volumes --slices 16 --modality "$1" --format "$2" || return 0 # it says what this build lacks
+    modality=$1
+    shift 2
+    "$anlage" pack "$made" --labels "$made/labels.csv" --boxes "$made/boxes.csv" --size 32 --split 1,0,0 --keep-ids --out "$shards" "$@"
+    "$anlage" preview "$spec" -o "$out/$modality.html" --device "$device" --set shards="$shards/train-*.h5" --set input=32 --set size=32 --set local_size=16
+}
+volumes ct dicom --window 40,400
+volumes mr nifti
+
+say "4/6 pretraining without labels"
 "$anlage" train specs/pretrain/swav.yaml --out "$out/pretrained" --device "$device" \
     --set shards="$out/shards/train-*.h5" --set input=64 --set size=48 --set local_size=24 --set global_area="[0.5, 1.0]" --set local_area="[0.1, 0.4]" \
     --set batch=64 --set width=16 --set clusters=60 --set queue_length=512 --set queue_start=3ep --set warmup=1ep \
@@ -47,9 +59,9 @@ auc() {
         awk '{ printf "%.3f (95 %% interval %.3f to %.3f)", $1, $2, $3 }'
 }
 
-say "4/5 fine-tuning on three tenths of the labels, from scratch"
+say "5/6 fine-tuning on three tenths of the labels, from scratch"
 finetune scratch ""
-say "5/5 fine-tuning on the same labels, from the pretrained encoder"
+say "6/6 fine-tuning on the same labels, from the pretrained encoder"
 finetune pretrained-tuned "--set pretrained=$out/pretrained"
 
 say "done"
@@ -61,7 +73,7 @@ Test AUC for the lesion, on patients that were never seen:
   from the pretrained   $(auc pretrained-tuned)
 It took $(($(date +%s) - begin)) seconds.
 
-Next, with your own images (TIFF, PNG or JPEG; a labels.csv with the file first, and a patient column):
+Next, with your own images (TIFF, PNG, JPEG, DICOM, NIfTI or HDF5 arrays; a labels.csv with the file first, and a patient column):
   $anlage pack DIR --labels labels.csv --size 128 --out shards
   $anlage train specs/pretrain/swav.yaml --out runs/pretrained --set shards='shards/train-*.h5'
   $anlage train specs/finetune/classify.yaml --out runs/tuned --set shards='shards/train-*.h5' \\

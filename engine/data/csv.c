@@ -166,8 +166,8 @@ anl_status anl_csv_read(anl_arena *arena, const char *path, anl_diagnostics *dia
             break;
         }
     }
-    if (r.problems == 0 && row_count == 0)
-        problem(&r, 1, names ? "the table has a header but no rows" : "the table is empty");
+    if (r.problems == 0 && !names)
+        problem(&r, 1, "the table is empty");
     if (r.problems > 0)
         return ANL_ERROR_FORMAT;
     out->columns = name_count;

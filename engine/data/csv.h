@@ -19,7 +19,7 @@ typedef struct anl_csv {
     int *lines;         /* [rows]: where a row begins */
 } anl_csv;
 
-/* Everything lives in the arena. Problems in rows are all reported (up to 20) before it gives up. */
+/* Everything lives in the arena. A header without rows is a table. Problems in rows are all reported (up to 20) before it gives up. */
 anl_status anl_csv_read(anl_arena *arena, const char *path, anl_diagnostics *diagnostics, anl_csv *out);
 static inline const char *anl_csv_cell(const anl_csv *csv, int64_t row, int column)
 {

@@ -861,6 +861,10 @@ anl_status anl_pack(const anl_pack_options *options, anl_pack_report *report, an
         status = read_salt(&p);
     if (status == ANL_OK && options->labels)
         status = anl_csv_read(p.arena, options->labels, diagnostics, &p.csv);
+    if (status == ANL_OK && options->labels && p.csv.rows == 0) {
+        anl_diagnose(diagnostics, ANL_A_labels_invalid, anl_pack_at_row(&p, -1), "the table has a header but no rows");
+        status = ANL_ERROR_FORMAT;
+    }
     if (status == ANL_OK)
         status = find_images(&p);
     if (status == ANL_OK && options->labels)

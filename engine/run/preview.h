@@ -44,7 +44,7 @@ typedef struct shown {
 /* What the outline of a box is drawn in, for people. */
 const char *show_colour(int box);
 
-/* The picture, or the three planes through the middle. *scale: "2x", how far a pixel is enlarged. False: no memory. */
+/* The picture, or the three planes through the middle, or the first box's. *scale: "2x", how far a pixel is enlarged. False: no memory. */
 bool show(const shown *what, const grey_window *window, anl_arena *arena, sheet_cell *cell, const char **scale);
 /* The values below which these shares of all collected ones lie. */
 typedef struct value_pool {

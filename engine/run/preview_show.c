@@ -123,26 +123,31 @@ bool show(const shown *w, const grey_window *window, anl_arena *arena, sheet_cel
     *scale = zoom == 1  ? ""
              : zoom > 1 ? anl_arena_printf(arena, "enlarged %.0f times", zoom)
                         : anl_arena_printf(arena, "reduced to 1/%.0f", 1 / zoom);
+    int middle[3]; /* of the first box, where there is one: the middle of a volume may show none */
+    for (int i = 0; i < 3; i++) {
+        const double place = w->box_count > 0 ? (w->boxes[0].low[i] + w->boxes[0].high[i]) / 2 : w->size[i] / 2;
+        middle[i] = place > 0 ? (int)fmin(place, w->size[i] - 1) : 0;
+    }
     static const int planes[3][3] = {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}; /* across, down, through */
     static const char axes[] = "xyz";
     for (int p = 0; p < (volume ? 3 : 1); p++) {
         const int across = planes[p][0], down = planes[p][1], through = planes[p][2];
         sheet_picture *picture = &cell->pictures[cell->picture_count];
         shown turned = *w;
-        int64_t base = volume ? w->size[through] / 2 * w->stride[through] : 0;
+        int64_t base = volume ? middle[through] * w->stride[through] : 0;
         if (down == 2) { /* z rises from the feet to the head */
             base += (w->size[2] - 1) * w->stride[2];
             turned.stride[2] = -w->stride[2];
         }
         if (!draw_plane(&turned, across, down, base, size[across], size[down], window, picture))
             return false;
-        if (!draw_boxes(w, across, down, through, volume ? w->size[through] / 2 + 0.5 : 0.5, down == 2, picture)) {
+        if (!draw_boxes(w, across, down, through, volume ? middle[through] + 0.5 : 0.5, down == 2, picture)) {
             free(picture->pixels);
             picture->pixels = NULL;
             return false;
         }
         if (volume)
-            picture->caption = anl_arena_printf(arena, "%c %d of %d%s", axes[through], w->size[through] / 2 + 1, w->size[through],
+            picture->caption = anl_arena_printf(arena, "%c %d of %d%s", axes[through], middle[through] + 1, w->size[through],
                                                 down == 2 ? ", z up" : "");
         cell->picture_count++;
     }

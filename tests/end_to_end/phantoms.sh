@@ -99,6 +99,8 @@ folder=$work/volumes-tiff
 awk -F, 'NR > 1 && $2 == 1 { print $1 }' "$folder/labels.csv" > "$work/a.txt"
 awk -F, 'NR > 1 && $3 >= 0 && $6 <= 128 && $3 < $6 && $4 < $7 && $5 < $8 && $8 <= 6 { print $1 }' "$folder/boxes.csv" > "$work/b.txt"
 [ -s "$work/a.txt" ] && cmp -s "$work/a.txt" "$work/b.txt" && ok "every lesion has its box" || not_ok "every lesion has its box"
+check "of one modality alone" "$phantoms" "$work/mr" 5 $seed --modality mr
+[ "$(sed 1d "$work/mr/labels.csv" | cut -d, -f3 | sort | uniq -c | tr -s ' ')" = " 5 mr" ] && ok "are all of that" || not_ok "are all of that"
 check "the same seed again" "$phantoms" "$work/again" 12 $seed --format tiff --volumes --slices 6
 check "gives the same files" diff -r "$folder" "$work/again"
 exit $((failures != 0))

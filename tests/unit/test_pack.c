@@ -686,6 +686,23 @@ START_TEST(boxes_go_where_their_image_goes)
 }
 END_TEST
 
+static anl_status opened(const anl_field *fields, int count, const anl_dataset_source *sources, int source_count, anl_dataset **set)
+{
+    const anl_dataset_options o = {.pattern = "out/train-*.h5", .sources = sources, .source_count = source_count, .folder = root, .label_fraction = 1};
+    anl_diagnostics_free(&problems);
+    problems = anl_diagnostics_new();
+    return anl_dataset_open(&o, fields, count, problems, set);
+}
+
+static void expect_field(anl_dataset *set, int64_t sample, int field, int count, const float *values, const float *mask)
+{
+    float read[64], known[64];
+    ck_assert_int_eq(anl_dataset_read(set, sample, field, read, known, problems), ANL_OK);
+    for (int i = 0; i < count; i++)
+        ck_assert_msg(fabsf(read[i] - values[i]) < 1e-6f && (!mask || known[i] == mask[i]), "field %d of sample %d, value %d: %g (mask %g), not %g", field, (int)sample, i,
+                      read[i], mask ? known[i] : 0, values[i]);
+}
+
 START_TEST(boxes_that_are_in_no_sample_are_told)
 {
     make_set("set", 3, "P%d");
@@ -716,10 +733,17 @@ START_TEST(boxes_that_are_in_no_sample_are_told)
             ck_assert_double_eq_tol((k < 2 ? sample.boxes[b].low : sample.boxes[b].high)[k % 2], expected[b][k], 1e-6);
     anl_sample_free(&sample);
     ck_assert_ptr_nonnull(strstr(text_of("out/manifest.json"), "\"most\": 2"));
-    /* Another table is another pack. */
+    /* Another table is another pack; of one without rows, no image has a box. */
     o.overwrite = true;
     write_text("set/boxes.csv", "file,x0,y0,x1,y1\na00.tif,1,2,3,4\n");
     ck_assert_int_eq((int)packed(&o).boxes, 1);
+    write_text("set/boxes.csv", "file,x0,y0,x1,y1\n");
+    ck_assert_int_eq((int)packed(&o).boxes, 0);
+    anl_dataset *set;
+    const anl_field field = {.name = "corners", .rank = 2, .axis = {"box", "corner"}, .size = {3, 4}, .boxes = "y0, x0, y1, x1", .has_mask = true};
+    ck_assert_int_eq(opened(&field, 1, NULL, 0, &set), ANL_OK);
+    expect_field(set, 0, 0, 12, (float[12]){0}, (float[12]){0});
+    anl_dataset_free(&set);
 }
 END_TEST
 
@@ -778,23 +802,6 @@ START_TEST(tables_of_boxes_are_judged)
     ck_assert_ptr_nonnull(strstr(found(ANL_A_labels_invalid)->message, "6 slices"));
 }
 END_TEST
-
-static anl_status opened(const anl_field *fields, int count, const anl_dataset_source *sources, int source_count, anl_dataset **set)
-{
-    const anl_dataset_options o = {.pattern = "out/train-*.h5", .sources = sources, .source_count = source_count, .folder = root, .label_fraction = 1};
-    anl_diagnostics_free(&problems);
-    problems = anl_diagnostics_new();
-    return anl_dataset_open(&o, fields, count, problems, set);
-}
-
-static void expect_field(anl_dataset *set, int64_t sample, int field, int count, const float *values, const float *mask)
-{
-    float read[64], known[64];
-    ck_assert_int_eq(anl_dataset_read(set, sample, field, read, known, problems), ANL_OK);
-    for (int i = 0; i < count; i++)
-        ck_assert_msg(fabsf(read[i] - values[i]) < 1e-6f && (!mask || known[i] == mask[i]), "field %d of sample %d, value %d: %g (mask %g), not %g", field, (int)sample, i,
-                      read[i], mask ? known[i] : 0, values[i]);
-}
 
 START_TEST(boxes_become_fields)
 {
