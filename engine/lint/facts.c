@@ -611,22 +611,37 @@ static void suppose(const anl_recipe *recipe, const anl_graph *g, anl_fact *stat
     }
 }
 
-/* What the updates make of the states; whether that is other than was supposed. */
-static bool correct(const anl_facts *f, anl_fact *states)
+/* What the updates make of the states; whether, and of which, that is other than was supposed. */
+static bool correct(const anl_facts *f, anl_fact *states, bool *changed)
 {
-    bool changed = false;
+    bool any = false;
     for (int i = 0; i < f->graph->state_count; i++) {
         const anl_state *s = f->graph->states[i];
+        changed[i] = false;
         if (!s->value || !s->update || s->arena)
             continue;
         const anl_fact *new = &f->of[s->update->id];
         anl_axis_bits unit = states[i].unit & anl_axis_bits_carried(s->value, s->update, new->unit);
         anl_axis_bits samples = states[i].samples | anl_axis_bits_carried(s->value, s->update, new->samples);
-        changed |= unit != states[i].unit || samples != states[i].samples;
+        changed[i] = unit != states[i].unit || samples != states[i].samples;
+        any = any || changed[i];
         states[i].unit = unit;
         states[i].samples = samples;
     }
-    return changed;
+    return any;
+}
+
+/* Once more, for what depends on states of which something else is known now. */
+static void sweep_again(anl_facts *f, anl_arena *arena, const anl_fact *states, const bool *changed, bool *again)
+{
+    for (int i = 0; i < f->graph->node_count; i++) {
+        const anl_node *n = f->graph->nodes[i];
+        again[i] = n->op == ANL_OP_STATE && changed[n->attrs.state->id];
+        for (int k = 0; k < n->input_count; k++)
+            again[i] = again[i] || again[n->inputs[k]->id];
+        if (again[i])
+            find_fact(f, arena, n, states);
+    }
 }
 
 anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_traced *traced)
@@ -642,11 +657,12 @@ anl_facts *anl_facts_of(anl_arena *arena, const anl_recipe *recipe, const anl_tr
         f->steps[i] = fmin(last, i < 3 ? i : floor(parts[i] * last));
     anl_fact *states = ANL_NEW_ARRAY(arena, anl_fact, g->state_count + 1);
     suppose(recipe, g, states);
-    int sweeps = 0;
-    do /* bits of unit length are only taken away, bits of samples only added; long chains of states are given the benefit of the doubt */
-        for (int i = 0; i < g->node_count; i++)
-            find_fact(f, arena, g->nodes[i], states);
-    while (correct(f, states) && ++sweeps < 8);
+    bool *changed = ANL_NEW_ARRAY(arena, bool, g->state_count + 1), *again = ANL_NEW_ARRAY(arena, bool, g->node_count + 1);
+    for (int i = 0; i < g->node_count; i++)
+        find_fact(f, arena, g->nodes[i], states);
+    /* Bits of unit length are only taken away, bits of samples only added; long chains of states are given the benefit of the doubt. */
+    for (int sweeps = 1; correct(f, states, changed) && sweeps < 8; sweeps++)
+        sweep_again(f, arena, states, changed, again);
 
     f->users = anl_walk_users(arena, g);
     f->loss = anl_walk_losses(arena, traced, ANL_WAYS_VALUES);
