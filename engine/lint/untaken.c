@@ -226,13 +226,25 @@ static bool is_language(const char *word)
     return false;
 }
 
-/* A path that is called like a word of the language: mostly the word was to stand elsewhere. */
+static bool is_own_param(const walker *w, const char *name)
+{
+    for (int i = 0; w->function && i < w->function->param_count; i++)
+        if (!strcmp(w->function->params[i].name, name))
+            return true;
+    return false;
+}
+
+/* A path that is called like a word of the language, or like a param, whose value it does not take: mostly something else was to stand there. */
 static void check_path(walker *w, const anl_argument *a)
 {
     const anl_expression *e = a->value;
-    if (!a->name || strcmp(a->name, "as") || (e->kind != ANL_E_NAME && e->kind != ANL_E_TEXT) || !is_language(e->name) || is_reported(w, e->span))
+    if (!a->name || strcmp(a->name, "as") || (e->kind != ANL_E_NAME && e->kind != ANL_E_TEXT) || is_reported(w, e->span))
         return;
-    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, e->span, "this path is called `%s`, which is a word of the language", e->name);
+    const bool language = is_language(e->name);
+    if (!language && (e->kind == ANL_E_TEXT || !is_own_param(w, e->name)))
+        return;
+    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, e->span, "this path is called `%s`, which is %s", e->name,
+                                     language ? "a word of the language" : "a param; it is the name that counts, not the value");
     anl_diagnostic_suggest(w->pass->diagnostics, d, "give it a name that says what it is");
 }
 
@@ -382,13 +394,33 @@ static void walk(walker *w, const anl_expression *e, bool value)
     }
 }
 
+/* What else goes by the name of the rest of the axes; mostly that was to stand there. NULL: nothing. */
+static const char *rest_like(const walker *w, const char *name)
+{
+    for (int i = 0; w->function && i < w->function->input_count; i++)
+        if (!strcmp(w->function->inputs[i].name, name))
+            return "an input";
+    return is_language(name) ? "a word of the language" : anl_builtin_find(name) ? "an operation" : NULL;
+}
+
+/* A param whose default is a word of the language, which can be no value. */
+static void check_default(walker *w, const anl_param *p)
+{
+    if (!p->value || p->value->kind != ANL_E_NAME || !is_language(p->value->name) || is_reported(w, p->value->span))
+        return;
+    anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, p->value->span, "the default of `%s` is `%s`, which is a word of the language", p->name,
+                                     p->value->name);
+    anl_diagnostic_suggest(w->pass->diagnostics, d, "a value, or a type: int, number, bool, axis, axes, text, list, duration, function, any");
+}
+
 static void see_axes(walker *w, const anl_axis_pattern *axes, int count)
 {
     for (int i = 0; i < count; i++) {
         see(w, axes[i].name);
-        if (axes[i].kind != ANL_P_REST || !is_language(axes[i].name) || is_reported(w, axes[i].span))
+        const char *like = axes[i].kind == ANL_P_REST ? rest_like(w, axes[i].name) : NULL;
+        if (!like || is_reported(w, axes[i].span))
             continue;
-        anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, axes[i].span, "`...%s` is called like a word of the language", axes[i].name);
+        anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, axes[i].span, "`...%s` is called like %s", axes[i].name, like);
         anl_diagnostic_suggest(w->pass->diagnostics, d, "call these axes `...rest`");
     }
 }
@@ -445,6 +477,7 @@ static void walk_function(anl_lint_pass *pass, const anl_function *f)
     for (int i = 0; i < f->node_count; i++)
         see(&w, f->nodes[i].name);
     for (int i = 0; i < f->param_count; i++) {
+        check_default(&w, &f->params[i]);
         walk(&w, f->params[i].value, holds_value(&f->params[i]));
         find_draws(&w, f->params[i].value, &f->params[i]);
     }
@@ -460,8 +493,10 @@ static void walk_spec(anl_lint_pass *pass)
 {
     const anl_recipe *r = pass->recipe;
     walker w = {.pass = pass};
-    for (int i = 0; i < r->param_count; i++)
+    for (int i = 0; i < r->param_count; i++) {
+        check_default(&w, &r->params[i]);
         see(&w, r->params[i].name);
+    }
     for (int i = 0; i < r->source_count; i++)
         for (int k = 0; k < r->sources[i].field_count; k++) {
             see(&w, r->sources[i].fields[k].name);

@@ -234,6 +234,20 @@ const anl_param *anl_reader_find_param(const reader *r, const char *name)
 }
 
 /* A path: the unquoted name of a param, or the text as it stands. */
+/* Shards are seldom one file without an ending: mostly a param was meant. */
+static void warn_of_word(reader *r, const anl_syntax *s, const char *text)
+{
+    const char **names = ANL_NEW_ARRAY(r->arena, const char *, r->recipe->param_count + 1);
+    for (int i = 0; i < r->recipe->param_count; i++)
+        names[i] = r->recipe->params[i].name;
+    anl_diagnostic *d = anl_diagnose(r->diagnostics, ANL_A_word_as_text, s->span, "there is no param `%s`, so this is the file of that name", text);
+    const char *nearest = anl_nearest(text, names, r->recipe->param_count);
+    if (nearest)
+        anl_diagnostic_suggest(r->diagnostics, d, "did you mean `%s`?", nearest);
+    else
+        anl_diagnostic_suggest(r->diagnostics, d, "a glob, as `\"shards/train-*.h5\"`; in quotes if it is meant");
+}
+
 anl_expression *anl_reader_path_key(reader *r, const key *k)
 {
     const char *text = anl_reader_text(r, k);
@@ -244,6 +258,8 @@ anl_expression *anl_reader_path_key(reader *r, const key *k)
         e->name = text;
         return e;
     }
+    if (!k->value->quoted && !strcmp(k->about->name, "shards") && anl_name_valid(text) && strcmp(text, "none") != 0) /* for specs that read nothing */
+        warn_of_word(r, k->value, text);
     return anl_reader_make_text(r, text, k->value->span);
 }
 

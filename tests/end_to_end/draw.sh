@@ -37,7 +37,7 @@ cd "$work" || exit 1
 check "no shell reads a name" "$anlage" draw "$spec" -o 'a b;$(touch harm).svg'
 check "… the file has it" test -s 'a b;$(touch harm).svg'
 check "… nothing else has happened" test ! -e harm
-for spec in "$root"/specs/pretrain/*.yaml "$root"/specs/finetune/*.yaml "$root"/tests/specs/accepted/*.yaml; do
+for spec in "$root"/specs/pretrain/*.yaml "$root"/specs/finetune/*.yaml "$root"/specs/hybrid/*.yaml "$root"/tests/specs/accepted/*.yaml; do
     grep -q '^losses:' "$spec" || continue
     for options in "" "--evaluate" "--depth 1" "--depth 6"; do
         # shellcheck disable=SC2086

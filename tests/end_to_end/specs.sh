@@ -16,7 +16,7 @@ not_ok() {
     sed 's/^/    /' "$report"
 }
 
-for spec in "$root"/tests/specs/accepted/*.yaml "$root"/specs/lib/*.yaml "$root"/specs/pretrain/*.yaml "$root"/specs/finetune/*.yaml \
+for spec in "$root"/tests/specs/accepted/*.yaml "$root"/specs/lib/*.yaml "$root"/specs/pretrain/*.yaml "$root"/specs/finetune/*.yaml "$root"/specs/hybrid/*.yaml \
     "$root"/specs/hybrid/*.yaml; do
     [ -e "$spec" ] || continue
     name=${spec#"$root"/}

@@ -106,5 +106,11 @@ finetune() { # OUT further arguments
 check "fine-tuning from scratch" finetune "$work/scratch"
 check "fine-tuning from the pretrained encoder" finetune "$work/tuned" --set pretrained="$work/host"
 check "evaluation gives an AUC with its interval" sh -c "'$anlage' eval '$work/tuned/spec.yaml' --checkpoint '$work/tuned' --json --device host | grep -q '\"value\": 0\\.[0-9]*, \"low\": 0'"
+# Clustering of all images and classification of some in one step, from the pretrained encoder.
+check "hybrid training from the pretrained encoder" "$anlage" train "$root/specs/hybrid/swav_classify.yaml" --out "$work/hybrid" --device host \
+    --set shards="$work/shards/train-*.h5" --set valid="$work/shards/valid-*.h5" --set test="$work/shards/test-*.h5" --set label=lesion --set labelled=0.5 \
+    --set input=48 --set size=32 --set local_size=16 --set batch=16 --set width=8 --set clusters=32 --set epochs=2 --set evaluate_every=1ep --set pretrained="$work/host"
+grep -q '"loss.clustering": [0-9.]*, "loss.findings": [0-9.]*' "$work/hybrid/metrics.jsonl" && ok "has both losses" || not_ok "has both losses"
+grep -q 'valid at step .*: auc.lesion 0\.' "$work/output" && ok "and an AUC on the way" || not_ok "and an AUC on the way"
 check_fails "a missing checkpoint is told" 1 "cannot be read" finetune "$work/missing" --set pretrained="$work/nothing.h5"
 exit $((failures > 0))

@@ -20,6 +20,7 @@ static const struct {
     {"specs/pretrain/swav.yaml", {NULL}},
     {"specs/pretrain/bench.yaml", {NULL}},
     {"specs/finetune/classify.yaml", {NULL}},
+    {"specs/hybrid/swav_classify.yaml", {NULL}},
     {"specs/lib/augment.yaml", {"tests/specs/accepted/library.yaml", "tests/specs/accepted/volumes.yaml"}},
     {"specs/lib/clustering.yaml", {"tests/specs/accepted/library.yaml"}},
     {"specs/lib/init.yaml", {"tests/specs/accepted/library.yaml"}},
@@ -383,6 +384,10 @@ static bool speaks(const mutation *m, const char *text, size_t length)
 /* Whether the line at which something is reported speaks of what was mutated, or the message names it. */
 static bool conflicts(const mutation *m, const anl_diagnostics *diagnostics, const anl_diagnostic *d)
 {
+    /* Without an import, the first line that misses what it brought is the one that conflicts. */
+    if (m->operator == DROPPED && !strncmp(m->before, "import:", 7) &&
+        (d->code == ANL_A_unknown_name || d->code == ANL_A_unknown_function || d->code == ANL_A_missing_key))
+        return true;
     for (int i = -1; i < d->label_count; i++) {
         anl_span span = i < 0 ? d->span : d->labels[i].span;
         size_t length = 0;

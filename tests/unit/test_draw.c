@@ -143,7 +143,7 @@ static bool has_losses(const char *name)
 
 START_TEST(test_all)
 {
-    static const char *const folders[] = {"tests/specs/accepted", "specs/pretrain", "specs/finetune", "specs/lib"};
+    static const char *const folders[] = {"tests/specs/accepted", "specs/pretrain", "specs/finetune", "specs/hybrid", "specs/lib"};
     int drawn = 0;
     for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
         DIR *folder = opendir(path_of(folders[f]));
