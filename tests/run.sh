@@ -158,7 +158,7 @@ if wants sanitize; then
             for script in specs mutations specimens; do # broken specs above all
                 echo "sanitized tests/end_to_end/$script.sh 600"
             done
-        } | first test_host test_compile mutations specimens >"$results/jobs"
+        } | first test_host test_spec test_explain test_data test_compile mutations specimens >"$results/jobs"
         run_jobs "$results/jobs"
     else
         fail "build-asan"
