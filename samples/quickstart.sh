@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . samples/setup.sh
 anlage_install
 echo "building in build/"
-anlage_targets="frontend/anlage samples/phantoms"
+anlage_targets="command samples/phantoms"
 anlage_build build
 
 anlage=build/frontend/anlage
