@@ -91,6 +91,11 @@ verdict "headers stand alone" "$(find engine -name '*.h' | sort | while read -r 
             $(pkg-config --cflags hdf5 yaml-0.1 openblas 2>/dev/null) -x c - 2>&1 | head -n 3
 done)"
 
+# What the command loads is built with the target that builds it alone (samples/quickstart.sh does).
+verdict "the command is built with its modules" "$(find "$build/engine" -name 'anlage_*.so' | while read -r module; do
+    ninja -C "$build" -t inputs command 2>&1 | grep -q "^${module#"$build"/}\.p/" || echo "$module"
+done)"
+
 if [ -d .git ] && command -v git >/dev/null 2>&1; then
     verdict "top level" "$(git ls-files | sed 's#/.*##' | sort -u | grep -vxE 'meson\.build|meson_options\.txt|README\.md|LICENSE|\.clang-format|\.gitignore|\.ci|engine|shaders|specs|frontend|tests|samples')"
 fi
