@@ -42,6 +42,8 @@ void *anl_arena_grow(anl_arena *arena, void *list, int count, int *capacity, siz
     } while (0)
 
 /* Whether names are alike: most differ in their first character, and tracing asks a million times. */
+/* The next name of a list with commas, without the blanks around it, and *at behind it; NULL: there is none left. */
+const char *anl_list_next(const char **at, size_t *length);
 static inline bool anl_same(const char *a, const char *b) { return a[0] == b[0] && !strcmp(a, b); }
 
 /* ---- lookup: texts to pointers. Keys are not copied; they live as long as the lookup. Start with zeros. ---- */

@@ -36,6 +36,22 @@ int anl_edit_distance(const char *a, const char *b)
     return distance;
 }
 
+const char *anl_list_next(const char **at, size_t *length)
+{
+    while (**at) {
+        const char *from = *at, *to = from + strcspn(from, ",");
+        *at = *to ? to + 1 : to;
+        while (from < to && *from == ' ')
+            from++;
+        while (to > from && to[-1] == ' ')
+            to--;
+        *length = (size_t)(to - from);
+        if (to > from)
+            return from;
+    }
+    return NULL;
+}
+
 const char *anl_nearest(const char *word, const char *const *candidates, int count)
 {
     enum { LONGEST = 100 };

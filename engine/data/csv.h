@@ -25,6 +25,11 @@ static inline const char *anl_csv_cell(const anl_csv *csv, int64_t row, int colu
 {
     return csv->cells[row * csv->columns + column];
 }
+/* Where a row stands; -1: the header. */
+static inline anl_span anl_csv_span(const anl_csv *csv, int64_t row)
+{
+    return (anl_span){.file = csv->path, .line = row < 0 ? 1 : csv->lines[row], .column = 1, .length = 1};
+}
 int anl_csv_column(const anl_csv *csv, const char *name); /* -1: none */
 
 #endif

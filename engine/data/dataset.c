@@ -26,9 +26,7 @@ static void close_handle(anl_dataset *d, anl_set_handle *h)
     for (int c = 0; c < d->total_columns; c++)
         free(h->columns[c]);
     free(h->columns);
-    free(h->boxes);
     h->columns = NULL;
-    h->boxes = NULL;
     anl_shard_close(&h->file);
     h->shard = -1;
 }
@@ -71,7 +69,7 @@ static void share_corners(const anl_shard *shard, const char *column, double *va
 /* A column that the shard's source does not have is missing in all of its samples, or boxes. */
 static double *all_missing(int64_t samples)
 {
-    double *values = malloc(sizeof *values * (size_t)(samples + 1));
+    double *values = malloc(sizeof *values * (size_t)(samples + 1)); /* of no boxes, too, something */
     for (int64_t i = 0; values && i < samples; i++)
         values[i] = NAN;
     return values;
@@ -116,11 +114,9 @@ static bool has_column(const anl_set_source *source, const anl_set_field *f, int
                         : anl_set_has_name(f->columns[column], source->names, source->name_count);
 }
 
-/* count: of what it is read, samples or boxes. */
-static anl_status read_column(const anl_shard *shard, const anl_set_field *f, int column, int64_t count, double **values, char ***words, size_t *word_count,
-                              char *reason)
+static anl_status read_column(anl_shard *shard, const anl_set_field *f, int column, double **values, char ***words, size_t *word_count, char *reason)
 {
-    return f->boxes > 0 ? anl_shard_box_labels(shard, count, f->columns[column], values, words, word_count, reason)
+    return f->boxes > 0 ? anl_shard_box_labels(shard, f->columns[column], values, words, word_count, reason)
                         : anl_shard_labels(shard, f->columns[column], values, words, word_count, reason);
 }
 
@@ -141,15 +137,16 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
                  (long long)h->file.count, (long long)expected);
         status = ANL_ERROR_FORMAT;
     }
+    const int64_t *boxes = NULL;
     if (status == ANL_OK && d->has_boxes)
-        status = anl_shard_boxes(&h->file, &h->boxes, reason);
+        status = anl_shard_boxes(&h->file, &boxes, reason);
     int at = 0;
     for (int f = 0; f < d->field_count && status == ANL_OK; f++) {
         const anl_set_field *field = &d->fields[f];
         if (field->image)
             status = check_image(field, &h->file, reason);
         for (int c = 0; c < field->column_count && status == ANL_OK; c++, at++) {
-            const int64_t count = field->boxes == 0 ? h->file.count : h->boxes ? h->boxes[h->file.count] : 0;
+            const int64_t count = field->boxes == 0 ? h->file.count : boxes ? boxes[h->file.count] : 0;
             if (!has_column(source, field, c)) {
                 h->columns[at] = all_missing(count);
                 if (!h->columns[at])
@@ -158,7 +155,7 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
             }
             char **words;
             size_t word_count;
-            status = read_column(&h->file, field, c, count, &h->columns[at], &words, &word_count, reason);
+            status = read_column(&h->file, field, c, &h->columns[at], &words, &word_count, reason);
             if (status == ANL_OK && field->boxes > 0)
                 share_corners(&h->file, field->columns[c], h->columns[at], count);
             if (status == ANL_OK && !take_words(field, words, word_count, h->columns[at], count)) {
@@ -173,9 +170,7 @@ static anl_status open_handle(anl_dataset *d, int s, int64_t expected, anl_set_h
         for (int c = 0; h->columns && c < d->total_columns; c++)
             free(h->columns[c]);
         free(h->columns);
-        free(h->boxes);
         h->columns = NULL;
-        h->boxes = NULL;
         anl_shard_close(&h->file);
         return status;
     }
@@ -286,7 +281,7 @@ void anl_set_report(anl_diagnostics *diagnostics, anl_status status, anl_span sp
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* The words of a column in all sources that have it, sorted; none where it holds numbers. first: the first shard of each source. */
-static anl_status gather_words(anl_dataset *d, anl_set_field *f, int column, const anl_shard *first, anl_diagnostics *diagnostics)
+static anl_status gather_words(anl_dataset *d, anl_set_field *f, int column, anl_shard *first, anl_diagnostics *diagnostics)
 {
     char reason[ANL_REASON_SIZE];
     int capacity = 0, seen = 0;
@@ -295,14 +290,10 @@ static anl_status gather_words(anl_dataset *d, anl_set_field *f, int column, con
         const char *path = d->shards[source->first_shard].path;
         if (!has_column(source, f, column))
             continue;
-        double *values = NULL;
-        char **words = NULL;
-        size_t count = 0;
-        int64_t *boxes = NULL;
-        anl_status status = f->boxes > 0 ? anl_shard_boxes(&first[s], &boxes, reason) : ANL_OK;
-        if (status == ANL_OK)
-            status = read_column(&first[s], f, column, boxes ? boxes[first[s].count] : 0, &values, &words, &count, reason);
-        free(boxes);
+        double *values;
+        char **words;
+        size_t count;
+        anl_status status = read_column(&first[s], f, column, &values, &words, &count, reason);
         if (status != ANL_OK) {
             anl_set_report(diagnostics, status, f->declared.span, "cannot read the labels of", path, reason);
             return status;
@@ -352,35 +343,33 @@ static anl_status check_absent(const anl_dataset *d, const anl_set_field *f, anl
 static void split_names(anl_dataset *d, anl_set_field *f, const char *list)
 {
     int capacity = 0;
-    for (const char *at = list; *at;) {
-        size_t length = strcspn(at, ",");
-        const char *from = at, *to = at + length;
-        at = *to ? to + 1 : to;
-        while (from < to && *from == ' ')
-            from++;
-        while (to > from && to[-1] == ' ')
-            to--;
-        if (to > from)
-            ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, from, (size_t)(to - from)));
-    }
+    size_t length;
+    for (const char *name; (name = anl_list_next(&list, &length));)
+        ANL_PUSH(d->arena, f->columns, f->column_count, capacity, anl_arena_copy(d->arena, name, length));
 }
 
-/* A field of boxes has one axis for them and perhaps one for what is said of each; how many there are differs, which it must be able to say. */
+bool anl_field_boxes_fit(const anl_field *field, anl_diagnostics *diagnostics)
+{
+    if (field->rank != 1 && field->rank != 2)
+        anl_diagnose(diagnostics, ANL_A_field_mismatch, field->span,
+                     "field `%s` of boxes has %d axes; the first is as long as the most boxes that are read of an image, and a second may follow for what is said of each",
+                     field->name, field->rank);
+    else if (!field->has_mask && !field->has_missing) {
+        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, field->span,
+                                               "images have different numbers of boxes, and the field `%s` cannot say which of its %d there are", field->name,
+                                               field->size[0]);
+        anl_diagnostic_note(diagnostics, problem, "give it `mask: NAME` and select with `where=NAME`");
+    } else
+        return true;
+    return false;
+}
+
 static anl_status resolve_boxes(anl_set_field *f, anl_diagnostics *diagnostics)
 {
     const anl_field *declared = &f->declared;
     if (declared->column)
         anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span, "field `%s` is of labels (`column:`) or of boxes (`boxes:`), not of both", declared->name);
-    else if (declared->rank != 1 && declared->rank != 2)
-        anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                     "field `%s` of boxes has %d axes; the first is as long as the most boxes that are read of an image, and a second may follow for what is said of each",
-                     declared->name, declared->rank);
-    else if (!declared->has_mask && !declared->has_missing) {
-        anl_diagnostic *problem = anl_diagnose(diagnostics, ANL_A_field_mismatch, declared->span,
-                                               "images have different numbers of boxes, and the field `%s` cannot say which of its %d there are", declared->name,
-                                               declared->size[0]);
-        anl_diagnostic_note(diagnostics, problem, "give it `mask: NAME` and select with `where=NAME`");
-    } else {
+    else if (anl_field_boxes_fit(declared, diagnostics)) {
         f->boxes = declared->size[0];
         return ANL_OK;
     }
@@ -388,7 +377,7 @@ static anl_status resolve_boxes(anl_set_field *f, anl_diagnostics *diagnostics)
 }
 
 /* Finds the columns behind a field of labels or boxes in the sources; names: of all of them. Under the lock. */
-static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, const anl_shard *first, const char **names, int name_count,
+static anl_status resolve_labels(anl_dataset *d, anl_set_field *f, anl_shard *first, const char **names, int name_count,
                                  anl_diagnostics *diagnostics)
 {
     const char *where = d->source_count > 1 ? "any of the sources" : d->shards[0].path;
@@ -597,12 +586,12 @@ static void add_names(anl_dataset *d, column_names *names, const char **more, in
 }
 
 /* Warns where an image has more boxes than fields have room for; first: the first shard of each source. Under the lock. */
-static anl_status judge_boxes(const anl_dataset *d, const anl_shard *first, anl_diagnostics *diagnostics)
+static anl_status judge_boxes(const anl_dataset *d, anl_shard *first, anl_diagnostics *diagnostics)
 {
     char reason[ANL_REASON_SIZE];
     int64_t most = 0;
     for (int s = 0; s < d->source_count; s++) {
-        int64_t *boxes;
+        const int64_t *boxes;
         anl_status status = anl_shard_boxes(&first[s], &boxes, reason);
         if (status != ANL_OK) {
             anl_set_report(diagnostics, status, d->sources[s].span, "cannot read the boxes of", d->shards[d->sources[s].first_shard].path, reason);
@@ -610,7 +599,6 @@ static anl_status judge_boxes(const anl_dataset *d, const anl_shard *first, anl_
         }
         for (int64_t i = 0; i < first[s].count && boxes; i++)
             most = boxes[i + 1] - boxes[i] > most ? boxes[i + 1] - boxes[i] : most;
-        free(boxes);
     }
     for (int f = 0; f < d->field_count; f++)
         if (d->fields[f].boxes > 0 && d->fields[f].boxes < most) {
@@ -651,7 +639,7 @@ static anl_status resolve_columns(anl_dataset *d, anl_diagnostics *diagnostics)
     }
     bool good = status == ANL_OK;
     for (int f = 0; f < d->field_count && good; f++)
-        if (!d->fields[f].image && (!d->fields[f].declared.boxes || d->fields[f].boxes > 0)) {
+        if (!d->fields[f].image) {
             const column_names *names = d->fields[f].boxes > 0 ? &boxes : &labels;
             anl_status one = resolve_labels(d, &d->fields[f], first, names->list, names->count, diagnostics);
             if (one != ANL_OK)

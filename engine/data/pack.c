@@ -28,7 +28,7 @@ anl_span anl_pack_at_row(const anl_pack_state *p, int64_t row)
 {
     if (!p->csv.lines)
         return (anl_span){0}; /* no table in lines */
-    return (anl_span){.file = p->csv.path, .line = row < 0 ? 1 : p->csv.lines[row], .column = 1, .length = 1};
+    return anl_csv_span(&p->csv, row);
 }
 
 /* ---- which images ---- */
@@ -294,6 +294,8 @@ bool anl_pack_take_number(const char *cell, locale_t c_locale, double *value)
     return *end == '\0';
 }
 
+bool anl_pack_can_be_column(const char *name) { return !strchr(name, '/') && strcmp(name, ".") != 0 && strlen(name) <= 200; }
+
 void anl_pack_read_column(anl_pack_state *p, const anl_csv *csv, int source, locale_t c_locale, anl_shard_column *column, double **numbers)
 {
     *numbers = ANL_NEW_ARRAY(p->arena, double, csv->rows);
@@ -376,7 +378,7 @@ static anl_status read_columns(anl_pack_state *p)
         const char *name = csv->names[c];
         if (c == p->patient_column)
             continue;
-        if (strchr(name, '/') || strcmp(name, ".") == 0 || strlen(name) > 200) {
+        if (!anl_pack_can_be_column(name)) {
             anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_pack_at_row(p, -1),
                          "column %d is called `%.60s`; names have at most 200 bytes and no `/`", c + 1, name);
             status = ANL_ERROR_FORMAT;

@@ -137,6 +137,7 @@ anl_status anl_pack_array_labels(anl_pack_state *p);
 void anl_pack_close_arrays(anl_pack_state *p);
 
 /* ---- pack.c, for pack_boxes.c ---- */
+bool anl_pack_can_be_column(const char *name); /* of an HDF5 group */
 bool anl_pack_missing_word(const char *cell);
 bool anl_pack_take_number(const char *cell, locale_t c_locale, double *value);
 /* A column of a table as numbers or codes by row, or as text; all in the arena. */
@@ -145,7 +146,6 @@ void anl_pack_read_column(anl_pack_state *p, const anl_csv *csv, int source, loc
 /* ---- pack_samples.c ---- */
 /* A box of a sample, in its pixels. */
 typedef struct anl_pack_box {
-    int sample;
     int64_t row; /* of the table */
     double low[3], high[3];
 } anl_pack_box;
@@ -159,8 +159,8 @@ typedef struct anl_pack_result {
     int frames, depth;  /* of the file: they name the samples */
     uint8_t pixels[ANL_PIXELS_BYTES];
     anl_histogram histogram; /* of all samples */
-    anl_pack_box *boxes;     /* by sample */
-    int box_count;
+    anl_pack_box *boxes;     /* sample after sample */
+    int box_count, *box_ends; /* box_ends[k]: where those of sample k end; NULL: there are none */
     int64_t boxes_outside;   /* rows that are in none */
     anl_status status;
     char reason[ANL_REASON_SIZE];

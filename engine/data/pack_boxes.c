@@ -23,11 +23,6 @@ typedef struct corners {
     int axes;
 } corners;
 
-static anl_span at_row(const anl_pack_boxes *b, int64_t row)
-{
-    return (anl_span){.file = b->csv.path, .line = row < 0 ? 1 : b->csv.lines[row], .column = 1, .length = 1};
-}
-
 /* ---- the table ---- */
 
 static anl_status find_corners(anl_pack_state *p, corners *c)
@@ -45,7 +40,7 @@ static anl_status find_corners(anl_pack_state *p, corners *c)
     c->axes = c->low[2] > 0 ? 3 : 2;
     if (whole)
         return ANL_OK;
-    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(&p->boxes, -1), "the table does not say where its boxes are");
+    anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_csv_span(&p->boxes.csv, -1), "the table does not say where its boxes are");
     anl_diagnostic_note(p->diagnostics, d, "its first column is the file; x0, y0, x1, y1 (volumes: z0, z1, too) or x, y, width, height (z, depth) are in pixels of it");
     return ANL_ERROR_FORMAT;
 }
@@ -118,11 +113,8 @@ static anl_status read_columns(anl_pack_state *p, const corners *c, locale_t c_l
         if (corner)
             continue;
         const char *name = b->csv.names[k];
-        bool taken = !strcmp(name, "sample");
-        for (int a = 0; a < 3; a++)
-            taken = taken || !strcmp(name, low_names[a]) || !strcmp(name, high_names[a]);
-        if (strchr(name, '/') || !strcmp(name, ".") || strlen(name) > 200 || taken) {
-            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(b, -1),
+        if (!anl_pack_can_be_column(name) || !strcmp(name, "sample") || anl_corner_axis(name) >= 0) {
+            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_csv_span(&b->csv, -1),
                          "column %d is called `%.60s`; names of what is said of boxes have at most 200 bytes, no `/`, and are not sample, x0, y0, z0, x1, y1 or z1", k + 1,
                          name);
             status = ANL_ERROR_FORMAT;
@@ -130,7 +122,7 @@ static anl_status read_columns(anl_pack_state *p, const corners *c, locale_t c_l
         }
         anl_pack_read_column(p, &b->csv, k, c_locale, &b->columns[b->column_count], &b->numbers[b->column_count]);
         if (b->columns[b->column_count].kind == ANL_COLUMN_TEXT) {
-            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(b, -1), "column `%s` has too many different words to be told of boxes; leave it out", name);
+            anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_csv_span(&b->csv, -1), "column `%s` has too many different words to be told of boxes; leave it out", name);
             status = ANL_ERROR_FORMAT;
         }
         b->column_count++;
@@ -202,7 +194,7 @@ static int by_entry(const void *a, const void *b)
 static void report(anl_pack_state *p, int *problems, int64_t row, const char *problem)
 {
     if ((*problems)++ < MOST_PROBLEMS)
-        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, at_row(&p->boxes, row), "%s", problem);
+        anl_diagnose(p->diagnostics, ANL_A_labels_invalid, anl_csv_span(&p->boxes.csv, row), "%s", problem);
 }
 
 anl_status anl_pack_read_boxes(anl_pack_state *p)
@@ -290,13 +282,16 @@ anl_status anl_pack_place_boxes(const anl_pack_state *p, const anl_pack_entry *e
     const int slices = volume ? 1 : r->depth;
     int64_t capacity = 0;
     bool *somewhere = calloc((size_t)(end - first) + 1, sizeof *somewhere);
-    if (!somewhere)
+    r->box_ends = calloc((size_t)r->count, sizeof *r->box_ends);
+    if (!somewhere || !r->box_ends) {
+        free(somewhere);
         return anl_scan_refuse(r->reason, ANL_ERROR_MEMORY, "no memory for its boxes");
-    for (int k = 0; k < r->count; k++)
+    }
+    for (int k = 0; k < r->count; k++) {
         for (int64_t i = first; i < end; i++) {
             const int64_t row = b->rows[i];
             const int frame = k / slices, z = k % slices;
-            anl_pack_box box = {.sample = k, .row = row};
+            anl_pack_box box = {.row = row};
             memcpy(box.low, b->low[row], sizeof box.low);
             memcpy(box.high, b->high[row], sizeof box.high);
             if (isnan(box.low[2])) {
@@ -332,6 +327,8 @@ anl_status anl_pack_place_boxes(const anl_pack_state *p, const anl_pack_entry *e
             r->boxes[r->box_count++] = box;
             somewhere[i - first] = true;
         }
+        r->box_ends[k] = r->box_count;
+    }
     for (int64_t i = first; i < end; i++)
         r->boxes_outside += !somewhere[i - first];
     free(somewhere);
@@ -354,7 +351,7 @@ void anl_pack_judge_boxes(const anl_pack_state *p, int64_t outside)
 {
     const anl_pack_boxes *b = &p->boxes;
     if (b->unnamed > 0) {
-        anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_boxes_left_out, at_row(b, b->first_unnamed),
+        anl_diagnostic *d = anl_diagnose(p->diagnostics, ANL_A_boxes_left_out, anl_csv_span(&b->csv, b->first_unnamed),
                                          "%lld row%s of boxes name%s an image that is not in the pack; the first is %.200s", (long long)b->unnamed,
                                          b->unnamed == 1 ? "" : "s", b->unnamed == 1 ? "s" : "", anl_csv_cell(&b->csv, b->first_unnamed, 0));
         anl_diagnostic_note(p->diagnostics, d, "images are named as in the table of labels, or relative to the table of boxes or to an input");

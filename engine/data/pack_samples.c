@@ -351,7 +351,9 @@ void anl_pack_forget(anl_pack_result *r)
     free(r->stored);
     free(r->range);
     free(r->boxes);
+    free(r->box_ends);
     r->boxes = NULL;
+    r->box_ends = NULL;
     r->box_count = 0;
     r->packed = NULL;
     r->lengths = NULL;

@@ -207,11 +207,10 @@ static const char *sample_name(anl_pack_state *p, const anl_pack_entry *e, const
 static anl_status add_sample(anl_pack_state *p, anl_shard_writer *writer, anl_pack_part *part, const anl_pack_entry *e, const anl_pack_result *r, int k, char *reason)
 {
     double *numbers = anl_malloc(sizeof *numbers * ((size_t)p->column_count + 1));
-    double *boxes = anl_malloc(sizeof *boxes * ((size_t)r->box_count * (size_t)p->boxes.column_count + 1));
-    int box_count = 0;
-    for (int b = 0; b < r->box_count; b++)
-        if (r->boxes[b].sample == k)
-            anl_pack_box_numbers(p, &r->boxes[b], boxes + (size_t)box_count++ * (size_t)p->boxes.column_count);
+    const int first_box = r->box_ends && k > 0 ? r->box_ends[k - 1] : 0, box_count = r->box_ends ? r->box_ends[k] - first_box : 0;
+    double *boxes = anl_malloc(sizeof *boxes * ((size_t)box_count * (size_t)p->boxes.column_count + 1));
+    for (int b = 0; b < box_count; b++)
+        anl_pack_box_numbers(p, &r->boxes[first_box + b], boxes + (size_t)b * (size_t)p->boxes.column_count);
     const char **texts = anl_malloc(sizeof *texts * ((size_t)p->column_count + 1));
     for (int c = 0; c < p->column_count; c++) {
         numbers[c] = p->numbers[c][e->row];

@@ -131,7 +131,8 @@ static void take_labels(const anl_dataset *d, const anl_set_handle *h, int64_t a
     int column = 0;
     for (int f = 0; f < d->field_count; f++) {
         const anl_set_field *field = &d->fields[f];
-        const int64_t first = field->boxes > 0 && h->boxes ? h->boxes[at] : 0, end = field->boxes > 0 && h->boxes ? h->boxes[at + 1] : 0;
+        const int64_t *boxes = field->boxes > 0 ? h->file.boxes : NULL;
+        const int64_t first = boxes ? boxes[at] : 0, end = boxes ? boxes[at + 1] : 0;
         if (field->boxes == 0)
             for (int c = 0; c < field->column_count; c++)
                 *labels++ = h->columns[column + c][at];

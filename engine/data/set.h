@@ -60,7 +60,6 @@ typedef struct anl_set_handle {
     uint64_t used;
     anl_shard file;
     double **columns; /* [sum of column_count over fields][samples, or boxes of all samples] */
-    int64_t *boxes;   /* as of anl_shard_boxes, where a field is of boxes */
 } anl_set_handle;
 
 struct anl_dataset {

@@ -716,6 +716,7 @@ void anl_shard_close(anl_shard *shard)
     if (shard->file >= 0)
         H5Fclose(shard->file);
     free(shard->range);
+    free(shard->boxes);
     free(shard->places);
     anl_shard_file_release(&shard->past);
     *shard = (anl_shard){.file = -1, .data = -1};
@@ -919,16 +920,10 @@ anl_status anl_shard_box_columns(const anl_shard *shard, anl_arena *arena, const
     return list_columns(shard, "boxes", arena, names, count, reason);
 }
 
-anl_status anl_shard_box_labels(const anl_shard *shard, int64_t boxes, const char *name, double **values, char ***words, size_t *word_count,
-                                char reason[ANL_REASON_SIZE])
+anl_status anl_shard_boxes(anl_shard *shard, const int64_t **first, char reason[ANL_REASON_SIZE])
 {
-    return read_column(shard, "boxes", "column of boxes", name, boxes, values, words, word_count, reason);
-}
-
-anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[ANL_REASON_SIZE])
-{
-    *first = NULL;
-    if (H5Lexists(shard->file, "boxes", H5P_DEFAULT) <= 0)
+    *first = shard->boxes;
+    if (shard->boxes || H5Lexists(shard->file, "boxes", H5P_DEFAULT) <= 0)
         return ANL_OK;
     hid_t data = H5Lexists(shard->file, "boxes/sample", H5P_DEFAULT) > 0 ? H5Dopen2(shard->file, "boxes/sample", H5P_DEFAULT) : -1;
     hid_t space = data >= 0 ? H5Dget_space(data) : -1, type = data >= 0 ? H5Dget_type(data) : -1;
@@ -952,12 +947,21 @@ anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[
         H5Dclose(data);
     free(samples);
     if (good) {
-        *first = ends;
+        *first = shard->boxes = ends;
         return ANL_OK;
     }
     free(ends);
     return memory ? anl_scan_refuse(reason, ANL_ERROR_FORMAT, "its boxes are not the number of a sample each, in order")
                   : anl_scan_refuse(reason, ANL_ERROR_MEMORY, "no memory for its boxes");
+}
+
+anl_status anl_shard_box_labels(anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count, char reason[ANL_REASON_SIZE])
+{
+    const int64_t *first;
+    *values = NULL;
+    *words = NULL;
+    anl_status status = anl_shard_boxes(shard, &first, reason);
+    return status != ANL_OK ? status : read_column(shard, "boxes", "column of boxes", name, first ? first[shard->count] : 0, values, words, word_count, reason);
 }
 
 int anl_corner_axis(const char *column)
@@ -1238,9 +1242,10 @@ static void show_image(const anl_shard *shard, FILE *out)
     }
 }
 
-static anl_status show_boxes(const anl_shard *shard, anl_arena *arena, FILE *out, char *reason)
+static anl_status show_boxes(anl_shard *shard, anl_arena *arena, FILE *out, char *reason)
 {
-    int64_t *first, most = 0, with = 0;
+    const int64_t *first;
+    int64_t most = 0, with = 0;
     anl_status status = anl_shard_boxes(shard, &first, reason);
     if (status != ANL_OK || !first)
         return status;
@@ -1250,7 +1255,6 @@ static anl_status show_boxes(const anl_shard *shard, anl_arena *arena, FILE *out
         with += count > 0;
     }
     const int64_t boxes = first[shard->count];
-    free(first);
     fprintf(out, "  boxes      %lld, in %lld of the samples, at most %lld in one\n", (long long)boxes, (long long)with, (long long)most);
     const char **columns;
     int column_count;
@@ -1259,7 +1263,7 @@ static anl_status show_boxes(const anl_shard *shard, anl_arena *arena, FILE *out
         double *values;
         char **words;
         size_t word_count;
-        status = anl_shard_box_labels(shard, boxes, columns[c], &values, &words, &word_count, reason);
+        status = anl_shard_box_labels(shard, columns[c], &values, &words, &word_count, reason);
         if (status == ANL_OK)
             show_column(columns[c], values, boxes, words, word_count, out);
         free(values);

@@ -124,6 +124,7 @@ typedef struct anl_shard {
     anl_shard_image image;
     char unit[16];
     double *range; /* [count][2] where values are relative, else NULL */
+    int64_t *boxes; /* anl_shard_boxes, once it was asked */
 } anl_shard;
 /* On failure nothing stays open and reason says why. */
 anl_status anl_shard_open(const char *path, anl_shard *out, char reason[ANL_REASON_SIZE]);
@@ -151,13 +152,12 @@ anl_status anl_shard_columns(const anl_shard *shard, anl_arena *arena, const cha
  * anl_hdf5_read_texts. */
 anl_status anl_shard_labels(const anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count,
                             char reason[ANL_REASON_SIZE]);
-/* Boxes: those of sample s are first[s] to first[s + 1] - 1 of the values of each of their columns. *first: [count + 1], malloc'd; NULL: the
- * shard was packed without. */
-anl_status anl_shard_boxes(const anl_shard *shard, int64_t **first, char reason[ANL_REASON_SIZE]);
+/* Boxes: those of sample s are first[s] to first[s + 1] - 1 of the values of each of their columns. *first: [count + 1], the shard's; NULL: it
+ * was packed without. */
+anl_status anl_shard_boxes(anl_shard *shard, const int64_t **first, char reason[ANL_REASON_SIZE]);
 anl_status anl_shard_box_columns(const anl_shard *shard, anl_arena *arena, const char ***names, int *count, char reason[ANL_REASON_SIZE]);
-/* As anl_shard_labels; boxes: of all samples. */
-anl_status anl_shard_box_labels(const anl_shard *shard, int64_t boxes, const char *name, double **values, char ***words, size_t *word_count,
-                                char reason[ANL_REASON_SIZE]);
+/* As anl_shard_labels, of the boxes of all samples. */
+anl_status anl_shard_box_labels(anl_shard *shard, const char *name, double **values, char ***words, size_t *word_count, char reason[ANL_REASON_SIZE]);
 /* For a column that is a corner of boxes: the size of the image along its axis, in pixels, and *axis, 0 for x to 2 for z; else 0. */
 int anl_shard_corner(const anl_shard_image *image, const char *name, int *axis);
 /* What else is known of a shard's images. */

@@ -81,17 +81,16 @@ static anl_status read_labels(const anl_shard *shard, int64_t row, anl_arena *ar
     return status;
 }
 
-static anl_status read_boxes(const anl_shard *shard, int64_t row, anl_arena *arena, anl_sample *out, char *reason)
+static anl_status read_boxes(anl_shard *shard, int64_t row, anl_arena *arena, anl_sample *out, char *reason)
 {
-    int64_t *first;
+    const int64_t *first;
     const char **names;
     int count;
     anl_status status = anl_shard_boxes(shard, &first, reason);
     if (status != ANL_OK || !first)
         return status;
-    const int64_t begin = first[row], all = first[shard->count];
+    const int64_t begin = first[row];
     const int boxes = first[row + 1] - begin < MOST_BOXES ? (int)(first[row + 1] - begin) : MOST_BOXES;
-    free(first);
     out->boxes = ANL_NEW_ARRAY(arena, anl_sample_box, boxes + 1);
     anl_text *texts = ANL_NEW_ARRAY(arena, anl_text, boxes + 1);
     for (int b = 0; b < boxes; b++)
@@ -102,7 +101,7 @@ static anl_status read_boxes(const anl_shard *shard, int64_t row, anl_arena *are
         char **words;
         size_t word_count;
         int axis;
-        status = anl_shard_box_labels(shard, all, names[i], &values, &words, &word_count, reason);
+        status = anl_shard_box_labels(shard, names[i], &values, &words, &word_count, reason);
         const bool corner = anl_shard_corner(&shard->image, names[i], &axis) > 0;
         for (int b = 0; b < boxes && status == ANL_OK; b++)
             if (corner)
@@ -121,7 +120,7 @@ static anl_status read_boxes(const anl_shard *shard, int64_t row, anl_arena *are
 }
 
 /* Under the lock. */
-static anl_status read_all(const anl_shard *shard, int64_t row, anl_arena *arena, anl_sample *out, char *reason)
+static anl_status read_all(anl_shard *shard, int64_t row, anl_arena *arena, anl_sample *out, char *reason)
 {
     out->image = shard->image;
     out->unit = anl_arena_text(arena, shard->unit);

@@ -13,13 +13,12 @@ enum { CORNERS = 1, MOVED = 2 }; /* made from corners that were not moved; from 
 /* Whether one of the columns is a corner. */
 static bool has_corners(const char *columns)
 {
-    for (const char *at = columns; at && *at; at += strspn(at, ", ")) {
-        const size_t length = strcspn(at, ", ");
-        char name[3] = {0};
-        memcpy(name, at, length == 2 ? 2 : 0);
-        if (anl_corner_axis(name) >= 0)
+    size_t length;
+    for (const char *name; columns && (name = anl_list_next(&columns, &length));) {
+        char corner[3] = {0};
+        memcpy(corner, name, length == 2 ? 2 : 0);
+        if (anl_corner_axis(corner) >= 0)
             return true;
-        at += length;
     }
     return false;
 }

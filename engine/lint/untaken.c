@@ -8,6 +8,7 @@
 
 #include "lint/rules.h"
 #include "ops/ops.h"
+#include "spec/keys.h"
 
 enum { NAMES = 512 };
 
@@ -410,7 +411,11 @@ static void check_default(walker *w, const anl_param *p)
         return;
     anl_diagnostic *d = anl_diagnose(w->pass->diagnostics, ANL_A_hidden_name, p->value->span, "the default of `%s` is `%s`, which is a word of the language", p->name,
                                      p->value->name);
-    anl_diagnostic_suggest(w->pass->diagnostics, d, "a value, or a type: int, number, bool, axis, axes, text, list, duration, function, any");
+    anl_text types = {0};
+    for (const char *const *type = anl_param_keys.list[PARAM_TYPE].words; *type; type++)
+        anl_text_printf(&types, "%s%s", types.length ? ", " : "", *type);
+    anl_diagnostic_suggest(w->pass->diagnostics, d, "a value, or a type: %s", types.data);
+    anl_text_free(&types);
 }
 
 static void see_axes(walker *w, const anl_axis_pattern *axes, int count)

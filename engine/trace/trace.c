@@ -727,30 +727,24 @@ static bool static_number(tracer *t, const anl_expression *e, double *out)
     return true;
 }
 
-/* What can be said of a field of boxes without its shards: a data set says it, too, of fields that come from elsewhere. */
+/* What can be said of a field of boxes without its shards. */
 static void check_boxes(tracer *t, const struct anl_static_field *f)
 {
-    int columns = 1;
-    for (const char *c = f->boxes; *c; c++)
-        columns += *c == ',';
-    anl_diagnostic *d = NULL;
-    if (f->rank != 1 && f->rank != 2)
-        anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span,
-                     "field `%s` of boxes has %d axes; the first is as long as the most boxes that are read of an image, and a second may follow for what is said of each", f->name,
-                     f->rank);
-    else if (columns > 1 && f->rank == 1)
-        d = anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span, "field `%s` reads %d columns of boxes and has no axis for them", f->name, columns);
-    else if (columns > 1 && f->size[1] != columns)
-        d = anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span, "field `%s` reads %d columns of boxes, but its axis `%s` is %d", f->name, columns, f->axis[1],
-                         f->size[1]);
-    else if (!f->mask && !f->has_missing) {
-        d = anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span, "images have different numbers of boxes, and the field `%s` cannot say which of its %d there are",
-                         f->name, f->size[0]);
-        anl_diagnostic_note(t->diagnostics, d, "give it `mask: NAME` and select with `where=NAME`");
+    const char *at = f->boxes;
+    size_t length;
+    int columns = 0;
+    while (anl_list_next(&at, &length))
+        columns++;
+    if (columns < 2 || (f->rank == 2 && f->size[1] == columns) || f->rank < 1 || f->rank > 2) {
+        anl_field_boxes_fit(&(anl_field){.name = f->name, .rank = f->rank, .size = {f->size[0]}, .has_mask = f->mask, .has_missing = f->has_missing, .span = f->span},
+                            t->diagnostics);
         return;
     }
-    if (d)
-        anl_diagnostic_suggest(t->diagnostics, d, "axes: {%s: %d, corner: %d}", f->axis[0], f->size[0], columns);
+    anl_diagnostic *d = f->rank == 1
+                            ? anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span, "field `%s` reads %d columns of boxes and has no axis for them", f->name, columns)
+                            : anl_diagnose(t->diagnostics, ANL_A_field_mismatch, f->span, "field `%s` reads %d columns of boxes, but its axis `%s` is %d", f->name, columns,
+                                           f->axis[1], f->size[1]);
+    anl_diagnostic_suggest(t->diagnostics, d, "axes: {%s: %d, corner: %d}", f->axis[0], f->size[0], columns);
 }
 
 static void static_fields(tracer *t, const anl_source *train, anl_static_recipe *out)

@@ -186,10 +186,10 @@ static void read_samples(anl_shard *shard)
 
 /* *first: the name of the first column, or NULL. */
 /* *first: a column of boxes, if any. */
-static void read_boxes(const anl_shard *shard, anl_arena *arena, const char **first)
+static void read_boxes(anl_shard *shard, anl_arena *arena, const char **first)
 {
     char reason[ANL_REASON_SIZE] = "";
-    int64_t *places;
+    const int64_t *places;
     if (anl_shard_boxes(shard, &places, reason) != ANL_OK) {
         MUST(reason[0] && !places);
         return;
@@ -206,7 +206,7 @@ static void read_boxes(const anl_shard *shard, anl_arena *arena, const char **fi
         char **words;
         size_t word_count;
         int axis;
-        if (anl_shard_box_labels(shard, places[shard->count], columns[c], &values, &words, &word_count, reason) == ANL_OK)
+        if (anl_shard_box_labels(shard, columns[c], &values, &words, &word_count, reason) == ANL_OK)
             for (int64_t i = 0; words && i < places[shard->count]; i++)
                 MUST(isnan(values[i]) || (values[i] >= 0 && values[i] < (double)word_count && strlen(words[(int64_t)values[i]]) < SIZE_MAX));
         else
@@ -215,7 +215,6 @@ static void read_boxes(const anl_shard *shard, anl_arena *arena, const char **fi
         free(values);
         free(words);
     }
-    free(places);
 }
 
 static void read_columns(const anl_shard *shard, anl_arena *arena, const char **first)

@@ -32,6 +32,8 @@ typedef struct anl_field {
     anl_span span;       /* where the spec declares it */
 } anl_field;
 
+/* Whether a field of boxes has an axis for them and perhaps one for what is said of each, and can say how many there are; what is wrong is told (A0805). */
+bool anl_field_boxes_fit(const anl_field *field, anl_diagnostics *diagnostics);
 /* The axis of a corner of boxes by the name of its column, "x0" or "z1": 0 for x, 1 for y, 2 for z; -1: it is no corner. */
 int anl_corner_axis(const char *column);
 
